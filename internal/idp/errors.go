@@ -1,0 +1,42 @@
+package idp
+
+import "errors"
+
+// What the domain can say. Packages below wrap these with %w; callers ask with
+// errors.Is, never by text.
+var (
+	// ErrNotFound says that no such thing exists, or that it may not be seen.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict says that a name or identifier is taken, or that the thing
+	// changed since it was read.
+	ErrConflict = errors.New("conflict")
+	// ErrAlreadyUsed says that a single-use thing lost its one use to somebody
+	// else: a code, a refresh generation.
+	ErrAlreadyUsed = errors.New("already used")
+	// ErrExpired says that a thing was good and is no longer.
+	ErrExpired = errors.New("expired")
+	// ErrMalformed says that a token, handle or document cannot have come from
+	// this issuer.
+	ErrMalformed = errors.New("malformed")
+	// ErrUnavailable says that a dependency is away: try again later. It must
+	// never be answered as a refusal of the caller's credentials.
+	ErrUnavailable = errors.New("temporarily unavailable")
+	// ErrThrottled says that too many attempts were made. See ThrottledError
+	// for how long to wait.
+	ErrThrottled = errors.New("too many attempts")
+	// ErrCredentials says that user name or password is wrong, without saying
+	// which.
+	ErrCredentials = errors.New("user name or password is wrong")
+)
+
+// InvalidError says which field of an input is wrong and why, in words for the
+// person who typed it.
+type InvalidError struct {
+	Field  string // the RFC's name of the field, e.g. "redirect_uris"
+	Reason string // one sentence without a capital or a full stop
+}
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
+
+// Invalid returns an InvalidError.
+func Invalid(field, reason string) error { return &InvalidError{Field: field, Reason: reason} }

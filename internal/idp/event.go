@@ -1,0 +1,61 @@
+package idp
+
+import "time"
+
+// EventKind names what an audit event tells of. The names are stable.
+type EventKind string
+
+// The audit events.
+const (
+	EventAuthorizationRejected EventKind = "authz.rejected" // shown to the person, never redirected
+	EventAuthorizationRefused  EventKind = "authz.refused"  // redirected to the client with an error
+	EventCodeIssued            EventKind = "code.issued"
+	EventCodeReplayed          EventKind = "code.replayed"
+	EventTokenIssued           EventKind = "token.issued"
+	EventTokenRefused          EventKind = "token.refused"
+	EventTokenRevoked          EventKind = "token.revoked"
+	EventRefreshReplayed       EventKind = "refresh.replayed"
+	EventRefreshWrongClient    EventKind = "refresh.wrong_client"
+	EventRevokeWrongClient     EventKind = "revoke.wrong_client"
+	EventClientAuthFailed      EventKind = "client.auth_failed"
+	EventLoginSucceeded        EventKind = "login.succeeded"
+	EventLoginFailed           EventKind = "login.failed"
+	EventLoginThrottled        EventKind = "login.throttled"
+	EventSessionEnded          EventKind = "session.ended"
+	EventConsentGranted        EventKind = "consent.granted"
+	EventConsentDenied         EventKind = "consent.denied"
+	EventConsentWithdrawn      EventKind = "consent.withdrawn"
+	EventCSRFRejected          EventKind = "csrf.rejected"
+	EventClientCreated         EventKind = "client.created"
+	EventClientUpdated         EventKind = "client.updated"
+	EventClientDeleted         EventKind = "client.deleted"
+	EventClientSecretRotated   EventKind = "client.secret_rotated"
+	EventUserCreated           EventKind = "user.created"
+	EventUserUpdated           EventKind = "user.updated"
+	EventUserDisabled          EventKind = "user.disabled"
+	EventUserEnabled           EventKind = "user.enabled"
+	EventUserDeleted           EventKind = "user.deleted"
+	EventUserPasswordSet       EventKind = "user.password_set"
+	EventGroupChanged          EventKind = "group.changed"
+	EventRoleChanged           EventKind = "role.changed"
+	EventResourceChanged       EventKind = "resource.changed"
+	EventKeyCreated            EventKind = "key.created"
+	EventKeyRetired            EventKind = "key.retired"
+)
+
+// Event is one row of the audit: who did what to whom, when, and how it ended.
+// It holds no secret and no token.
+type Event struct {
+	ID         ID // time-ordered (RFC 9562 version 7)
+	At         time.Time
+	Kind       EventKind
+	ClientID   string
+	UserID     string
+	SessionID  string
+	GrantID    string
+	RequestID  string
+	RemoteAddr string
+	// Detail holds a few further facts under stable lower-case names: error,
+	// grant_type, scope, audience, jti, target, reason.
+	Detail map[string]string
+}

@@ -1,0 +1,55 @@
+package idp
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Flow is an authorization request on its way through the pages: what the
+// client asked, when, in which browser, and what the person has answered. It
+// travels sealed in the pages' links and forms, so nothing is stored until
+// something is granted, and every node can go on with it.
+type Flow struct {
+	// Request is the authorization request, urlencoded; empty for somebody who
+	// just wants to sign in here.
+	Request     string    `json:"r,omitempty"`
+	RequestedAt time.Time `json:"t"`
+	// Browser is the hash of the browser's binding cookie: a flow in another
+	// browser's hands is worthless.
+	Browser []byte `json:"b"`
+	// Denied says that the person refused.
+	Denied bool `json:"d,omitempty"`
+	// AccountChosen is the session in which the person chose to go on.
+	AccountChosen string `json:"a,omitempty"`
+	// Shown is a digest of what a consent page showed: approving allows that
+	// and nothing else.
+	Shown []byte `json:"s,omitempty"`
+}
+
+// MarshalBinary encodes the flow for sealing.
+func (f Flow) MarshalBinary() ([]byte, error) { return json.Marshal(f) }
+
+// UnmarshalBinary reads what MarshalBinary wrote.
+func (f *Flow) UnmarshalBinary(data []byte) error { return json.Unmarshal(data, f) }
+
+// Interaction is what the sign-in and consent pages need to know of a flow.
+type Interaction struct {
+	Client    *Client // nil for a flow without a request
+	LoginHint string
+	UILocales string
+	// Switch says that the request asks the person to choose an account.
+	SelectAccount bool
+	// Scopes and Resources are what the person is asked to allow.
+	Scopes      []ConsentScope
+	Resources   []string // audiences, for storing
+	RedirectURI string
+	// NewScopes is what was not allowed before.
+	NewScopes []string
+}
+
+// ConsentScope is one line of the consent page.
+type ConsentScope struct {
+	Name        string
+	Description string
+	Resource    string // the resource's display name; empty for the issuer's own
+}

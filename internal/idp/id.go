@@ -1,0 +1,46 @@
+package idp
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+)
+
+// ID is 128 bits that name one thing: a grant, a session, an opaque access
+// token, an audit event. The program makes it; no database does.
+type ID [16]byte
+
+// String returns the ID as 22 characters of unpadded base64url.
+func (id ID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+// UUID returns the ID in the form of RFC 9562.
+func (id ID) UUID() string {
+	h := hex.EncodeToString(id[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// IsZero reports whether the ID names nothing.
+func (id ID) IsZero() bool { return id == ID{} }
+
+// ParseID reads what String wrote, and nothing else.
+func ParseID(s string) (ID, error) {
+	var id ID
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(raw) != len(id) {
+		return id, ErrMalformed
+	}
+	copy(id[:], raw)
+	return id, nil
+}
+
+// Secret is a value that must not be shown: printing, logging or encoding it
+// gives a placeholder. Reveal is the one way out.
+type Secret string
+
+const redacted = "[redacted]"
+
+// Reveal returns the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+func (Secret) String() string               { return redacted }
+func (Secret) GoString() string             { return redacted }
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -1,0 +1,46 @@
+package idp
+
+import "time"
+
+// Session is one browser in which a person is signed in. The browser holds an
+// opaque token whose proof derives from Salt; nothing replayable is stored.
+type Session struct {
+	ID         ID // its String is the sid of OpenID Connect
+	UserID     string
+	Salt       []byte
+	AuthTime   time.Time // when the person last proved who they are
+	ACR        string
+	AMR        []string
+	CreatedAt  time.Time
+	LastSeenAt time.Time
+	ExpiresAt  time.Time // absolute end
+	EndedAt    time.Time // zero while nobody ended it
+	RemoteAddr string
+	UserAgent  string
+}
+
+// Live reports whether the session still counts as signed in at now.
+func (s *Session) Live(now time.Time, idle time.Duration) bool {
+	return s.EndedAt.IsZero() && now.Before(s.ExpiresAt) && now.Before(s.LastSeenAt.Add(idle))
+}
+
+// Consent is what a person allowed a client. One row per pair; it grows as
+// more is allowed, and withdrawing it kills what was issued under it.
+type Consent struct {
+	UserID      string
+	ClientID    string
+	Scopes      []string
+	Resources   []string
+	Remembered  bool // false: good for the request it was given in only
+	GrantedAt   time.Time
+	WithdrawnAt time.Time // zero while it stands
+}
+
+// AuthorizationContext is all that deciding an authorization request needs to
+// know about the browser that sent it: one read.
+type AuthorizationContext struct {
+	Session     Session
+	User        User
+	Memberships Memberships
+	Consent     *Consent // nil when the person never allowed this client anything
+}

@@ -1,0 +1,66 @@
+package idp
+
+import "time"
+
+// TokenKind says what an opaque token stands for.
+type TokenKind byte
+
+// The kinds of opaque tokens.
+const (
+	KindCode    TokenKind = 'c'
+	KindRefresh TokenKind = 'r'
+	KindAccess  TokenKind = 'a'
+	KindSession TokenKind = 's'
+)
+
+// OpaqueToken is what an opaque token says of itself before any database is
+// asked. Its proof derives from these fields, the row's salt and the master key.
+type OpaqueToken struct {
+	Kind       TokenKind
+	ExpiresOn  Day // the day whose partition holds the row
+	ID         ID
+	Generation uint32 // refresh tokens only
+}
+
+// AccessToken is an access token's content, whatever its format: the claims of
+// RFC 9068 section 2.2.
+type AccessToken struct {
+	ID        ID // jti
+	Grant     GrantHandle
+	ClientID  string
+	Subject   string // the user, or the client itself for client credentials
+	Audience  []string
+	Scopes    []string
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+
+	AuthTime     time.Time // zero for client credentials, as the following are
+	ACR          string
+	AMR          []string
+	Groups       []string
+	Roles        []string
+	Entitlements []string
+}
+
+// AccessTokenState is a stored (opaque) access token with what decides whether
+// it lives.
+type AccessTokenState struct {
+	Token     AccessToken
+	RevokedAt time.Time   // zero while it lives
+	Grant     *GrantState // nil for client credentials
+}
+
+// IDToken holds the claims of an ID token (OpenID Connect Core section 2).
+type IDToken struct {
+	ClientID    string // aud
+	Subject     string
+	SessionID   ID // sid; zero leaves it out
+	Nonce       string
+	IssuedAt    time.Time
+	ExpiresAt   time.Time
+	AuthTime    time.Time
+	ACR         string
+	AMR         []string
+	AccessToken string         // its hash becomes at_hash; empty for none
+	Claims      map[string]any // about the person; may not shadow the above
+}

@@ -1,0 +1,117 @@
+package idp
+
+import "time"
+
+// UserState says whether a person may sign in.
+type UserState string
+
+// The states of a user.
+const (
+	UserActive   UserState = "active"
+	UserDisabled UserState = "disabled"
+)
+
+// User is a person with an account here.
+type User struct {
+	ID               string // the subject identifier; never reused
+	Username         string // as typed at creation; compared without case
+	PasswordHash     string // PHC string, empty for no password
+	State            UserState
+	Profile          Profile
+	TokensValidAfter time.Time // sessions and tokens from before are dead; zero for none
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
+}
+
+// Profile holds the standard claims of OpenID Connect Core section 5.1.
+type Profile struct {
+	Name                string   `json:"name,omitempty" yaml:"name,omitempty"`
+	GivenName           string   `json:"given_name,omitempty" yaml:"given_name,omitempty"`
+	FamilyName          string   `json:"family_name,omitempty" yaml:"family_name,omitempty"`
+	MiddleName          string   `json:"middle_name,omitempty" yaml:"middle_name,omitempty"`
+	Nickname            string   `json:"nickname,omitempty" yaml:"nickname,omitempty"`
+	PreferredUsername   string   `json:"preferred_username,omitempty" yaml:"preferred_username,omitempty"`
+	Profile             string   `json:"profile,omitempty" yaml:"profile,omitempty"`
+	Picture             string   `json:"picture,omitempty" yaml:"picture,omitempty"`
+	Website             string   `json:"website,omitempty" yaml:"website,omitempty"`
+	Gender              string   `json:"gender,omitempty" yaml:"gender,omitempty"`
+	Birthdate           string   `json:"birthdate,omitempty" yaml:"birthdate,omitempty"`
+	Zoneinfo            string   `json:"zoneinfo,omitempty" yaml:"zoneinfo,omitempty"`
+	Locale              string   `json:"locale,omitempty" yaml:"locale,omitempty"`
+	Email               string   `json:"email,omitempty" yaml:"email,omitempty"`
+	EmailVerified       bool     `json:"email_verified,omitempty" yaml:"email_verified,omitempty"`
+	PhoneNumber         string   `json:"phone_number,omitempty" yaml:"phone_number,omitempty"`
+	PhoneNumberVerified bool     `json:"phone_number_verified,omitempty" yaml:"phone_number_verified,omitempty"`
+	Address             *Address `json:"address,omitempty" yaml:"address,omitempty"`
+}
+
+// Address is the address claim of OpenID Connect Core section 5.1.1.
+type Address struct {
+	Formatted     string `json:"formatted,omitempty" yaml:"formatted,omitempty"`
+	StreetAddress string `json:"street_address,omitempty" yaml:"street_address,omitempty"`
+	Locality      string `json:"locality,omitempty" yaml:"locality,omitempty"`
+	Region        string `json:"region,omitempty" yaml:"region,omitempty"`
+	PostalCode    string `json:"postal_code,omitempty" yaml:"postal_code,omitempty"`
+	Country       string `json:"country,omitempty" yaml:"country,omitempty"`
+}
+
+// DisplayName is how the person is addressed.
+func (u *User) DisplayName() string {
+	if u.Profile.Name != "" {
+		return u.Profile.Name
+	}
+	return u.Username
+}
+
+// Claims returns the claims about the person that the granted scopes open
+// (OpenID Connect Core section 5.4), without sub. Empty ones are left out.
+func (u *User) Claims(scopes []string) map[string]any {
+	claims := map[string]any{}
+	text := func(name, value string) {
+		if value != "" {
+			claims[name] = value
+		}
+	}
+	p := u.Profile
+	for _, scope := range scopes {
+		switch scope {
+		case ScopeProfile:
+			text("name", p.Name)
+			text("given_name", p.GivenName)
+			text("family_name", p.FamilyName)
+			text("middle_name", p.MiddleName)
+			text("nickname", p.Nickname)
+			text("preferred_username", firstOf(p.PreferredUsername, u.Username))
+			text("profile", p.Profile)
+			text("picture", p.Picture)
+			text("website", p.Website)
+			text("gender", p.Gender)
+			text("birthdate", p.Birthdate)
+			text("zoneinfo", p.Zoneinfo)
+			text("locale", p.Locale)
+			claims["updated_at"] = u.UpdatedAt.Unix()
+		case ScopeEmail:
+			if p.Email != "" {
+				claims["email"] = p.Email
+				claims["email_verified"] = p.EmailVerified
+			}
+		case ScopePhone:
+			if p.PhoneNumber != "" {
+				claims["phone_number"] = p.PhoneNumber
+				claims["phone_number_verified"] = p.PhoneNumberVerified
+			}
+		case ScopeAddress:
+			if p.Address != nil {
+				claims["address"] = p.Address
+			}
+		}
+	}
+	return claims
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
