@@ -3,6 +3,7 @@ package idp
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"time"
 )
 
 // ID is 128 bits that name one thing: a grant, a session, an opaque access
@@ -30,6 +31,19 @@ func ParseID(s string) (ID, error) {
 	}
 	copy(id[:], raw)
 	return id, nil
+}
+
+// TimeOrderedID turns 128 random bits into an ID of RFC 9562 version 7: its
+// first 48 bits are the milliseconds of t, so that later IDs sort after
+// earlier ones.
+func TimeOrderedID(t time.Time, random ID) ID {
+	ms := uint64(t.UnixMilli())
+	for i := range 6 {
+		random[i] = byte(ms >> (40 - 8*i))
+	}
+	random[6] = random[6]&0x0f | 0x70
+	random[8] = random[8]&0x3f | 0x80
+	return random
 }
 
 // Secret is a value that must not be shown: printing, logging or encoding it
