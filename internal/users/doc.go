@@ -1,0 +1,17 @@
+// Package users knows people's passwords: how they are hashed, what a new one
+// must look like, and whether somebody who types one may come in.
+//
+// It promises that nobody learns from an answer, or from the work behind it,
+// whether an account exists, is disabled, or has no password; that of any
+// number of parallel guesses exactly the allowed number are evaluated, over
+// all nodes; and that neither the number nor the length of passwords makes the
+// process use more memory than it was given.
+//
+// It refuses passwords of more than 1024 bytes before hashing, and new ones
+// that are short or equal to the user name (NIST SP 800-63B section 3.1.1.2);
+// it asks for no composition rules. Imported hashes of other kinds are
+// accepted once and replaced at the next sign-in; until then, the work of
+// checking them differs.
+//
+// Read service.go first.
+package users

@@ -1,0 +1,174 @@
+package users
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"idp/internal/idp"
+)
+
+// Accounts finds accounts by user name, compared without case;
+// idp.ErrNotFound when there is none. Implemented by *store.Store.
+type Accounts interface {
+	UserByUsername(ctx context.Context, username string) (idp.User, error)
+}
+
+// Rehasher replaces a password's hash by a better one of the same password,
+// only while the old one is still there: somebody may be setting another
+// password at the same moment. Implemented by *store.Store.
+type Rehasher interface {
+	ReplacePasswordHash(ctx context.Context, userID, old, replacement string) error
+}
+
+// Noter takes audit events without waiting. Implemented by *audit.Recorder.
+type Noter interface {
+	Note(ctx context.Context, event idp.Event)
+}
+
+// Config is what a Service needs.
+type Config struct {
+	Store    Accounts
+	Rehash   Rehasher // nil leaves old hashes alone
+	Hasher   *Hasher
+	Throttle Throttle
+	Audit    Noter
+	Logger   *slog.Logger
+	Now      func() time.Time
+}
+
+// Service decides who may sign in with a password.
+type Service struct {
+	store    Accounts
+	rehash   Rehasher
+	hasher   *Hasher
+	throttle Throttle
+	audit    Noter
+	logger   *slog.Logger
+	now      func() time.Time
+}
+
+// New returns a Service.
+func New(cfg Config) *Service {
+	return &Service{
+		store: cfg.Store, rehash: cfg.Rehash, hasher: cfg.Hasher, throttle: cfg.Throttle,
+		audit: cfg.Audit, logger: cfg.Logger, now: cfg.Now,
+	}
+}
+
+// maxUsername is longer than any user name that exists, in bytes.
+const maxUsername = 256
+
+// Why a sign-in failed; for the audit, never for the person.
+const (
+	reasonUnknownUser   = "unknown_user"
+	reasonNoPassword    = "no_password"
+	reasonUnusableHash  = "unusable_hash"
+	reasonWrongPassword = "wrong_password"
+	reasonDisabled      = "disabled"
+	reasonAddress       = "address"
+	reasonAccount       = "account"
+)
+
+// Authenticate returns the user whose name and password these are. The client's
+// address comes from idp.RequestFrom(ctx).
+//
+// Errors: idp.ErrCredentials for an unknown or disabled user, a missing and a
+// wrong password alike, after the same work; *ThrottledError when the address
+// or the account had too many attempts, before anything is evaluated;
+// *idp.InvalidError for a password over 1024 bytes; idp.ErrUnavailable.
+func (s *Service) Authenticate(ctx context.Context, username, password string) (idp.User, error) {
+	// 1. Refuse what would be expensive to hash.
+	if err := checkSize(password); err != nil {
+		return idp.User{}, err
+	}
+
+	// 2. Take one attempt from the address and one from the account.
+	account := accountKey(username)
+	if err := s.take(ctx, addressKey(idp.RequestFrom(ctx).RemoteAddr), perAddress); err != nil {
+		return idp.User{}, s.throttled(ctx, err, reasonAddress)
+	}
+	if err := s.take(ctx, account, perAccount); err != nil {
+		return idp.User{}, s.throttled(ctx, err, reasonAccount)
+	}
+
+	// 3. Find the user; nobody has no password hash.
+	user, err := s.find(ctx, username)
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return idp.User{}, fmt.Errorf("users: authenticate: %w", err)
+	}
+	exists := err == nil
+
+	// 4. Do the same work for everybody.
+	ok, rehash, err := s.hasher.Verify(ctx, user.PasswordHash, password)
+	if err != nil && !errors.Is(err, idp.ErrMalformed) {
+		return idp.User{}, err
+	}
+
+	// 5. Decide.
+	var reason string
+	switch {
+	case !exists:
+		reason = reasonUnknownUser
+	case user.PasswordHash == "":
+		reason = reasonNoPassword
+	case err != nil:
+		reason = reasonUnusableHash
+	case !ok:
+		reason = reasonWrongPassword
+	case user.State != idp.UserActive:
+		reason = reasonDisabled
+	default:
+		s.succeeded(ctx, user, account, password, rehash)
+		return user, nil
+	}
+	s.note(ctx, idp.EventLoginFailed, user.ID, reason)
+	return idp.User{}, idp.ErrCredentials
+}
+
+// find returns the user. Names that no user can have are not asked for: a
+// database refuses some of them with an error, which would tell them apart.
+func (s *Service) find(ctx context.Context, username string) (idp.User, error) {
+	if username == "" || len(username) > maxUsername || !utf8.ValidString(username) || strings.ContainsRune(username, 0) {
+		return idp.User{}, idp.ErrNotFound
+	}
+	user, err := s.store.UserByUsername(ctx, username)
+	if err != nil {
+		return idp.User{}, err
+	}
+	return user, nil
+}
+
+// succeeded gives the account its attempts back and improves an old hash. The
+// person is in whatever becomes of that.
+func (s *Service) succeeded(ctx context.Context, user idp.User, account, password string, rehash bool) {
+	if err := s.throttle.Release(ctx, account); err != nil {
+		s.logger.WarnContext(ctx, "login attempts not given back", "error", err)
+	}
+	if !rehash || s.rehash == nil {
+		return
+	}
+	replacement, err := s.hasher.hash(ctx, password)
+	if err == nil {
+		err = s.rehash.ReplacePasswordHash(ctx, user.ID, user.PasswordHash, replacement)
+	}
+	if err != nil {
+		s.logger.WarnContext(ctx, "password hash not renewed", "user_id", user.ID, "error", err)
+	}
+}
+
+func (s *Service) throttled(ctx context.Context, err error, reason string) error {
+	if errors.Is(err, idp.ErrThrottled) {
+		s.note(ctx, idp.EventLoginThrottled, "", reason)
+		return err
+	}
+	return fmt.Errorf("users: authenticate: %w", err)
+}
+
+func (s *Service) note(ctx context.Context, kind idp.EventKind, userID, reason string) {
+	s.audit.Note(ctx, idp.Event{At: s.now(), Kind: kind, UserID: userID, Detail: map[string]string{"reason": reason}})
+}
