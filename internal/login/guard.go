@@ -1,0 +1,105 @@
+package login
+
+import (
+	"crypto/subtle"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"idp/internal/idp"
+)
+
+const maxForm = 64 << 10 // bytes
+
+// What can be wrong with a form or a link before it is looked at closer.
+var (
+	errCrossOrigin  = errors.New("form from another origin")
+	errFlowMissing  = errors.New("no flow, or one that was not sealed here")
+	errOtherBrowser = errors.New("flow belongs to another browser")
+	errFlowExpired  = errors.New("flow expired")
+)
+
+// submitted is the one gate of all forms. It returns the fields and the flow
+// of a form that a page of ours showed in this browser, not too long ago.
+func (l *Login) submitted(w http.ResponseWriter, r *http.Request) (url.Values, idp.Flow, error) {
+	// 1. From here, as the browser says.
+	if err := l.origin.Check(r); err != nil {
+		return nil, idp.Flow{}, l.forged(r, errCrossOrigin)
+	}
+	// 2. A form, small, in one spelling, each field once.
+	form, err := readForm(w, r)
+	if err != nil {
+		return nil, idp.Flow{}, err
+	}
+	// 3. With the flow that this browser was given.
+	flow, err := l.open(r, form.Get("flow"))
+	if err != nil && !errors.Is(err, errFlowExpired) {
+		err = l.forged(r, err)
+	}
+	return form, flow, err
+}
+
+// forged records that somebody may have tried to act in a person's name.
+func (l *Login) forged(r *http.Request, why error) error {
+	e := event(r, idp.EventCSRFRejected, idp.Instant(l.Now()))
+	e.Detail = map[string]string{"reason": why.Error(), "target": r.URL.Path}
+	l.Audit.Note(r.Context(), e)
+	return why
+}
+
+// linked returns the flow named in the page's address; ok is false when none is.
+func (l *Login) linked(r *http.Request) (flow idp.Flow, ok bool, err error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || len(query["flow"]) > 1 {
+		return idp.Flow{}, true, errFlowMissing
+	}
+	if !query.Has("flow") {
+		return idp.Flow{}, false, nil
+	}
+	flow, err = l.open(r, query.Get("flow"))
+	return flow, true, err
+}
+
+// open unseals a flow and checks that it is this browser's and still alive.
+func (l *Login) open(r *http.Request, sealed string) (idp.Flow, error) {
+	if sealed == "" {
+		return idp.Flow{}, errFlowMissing
+	}
+	flow, err := l.Flows.OpenFlow(sealed)
+	if err != nil {
+		return idp.Flow{}, errFlowMissing
+	}
+	bound := l.Bound(r)
+	if len(bound) == 0 || subtle.ConstantTimeCompare(bound, flow.Browser) != 1 {
+		return idp.Flow{}, errOtherBrowser
+	}
+	if !l.Now().Before(flow.RequestedAt.Add(l.Lifetimes.Flow)) {
+		return idp.Flow{}, errFlowExpired
+	}
+	return flow, nil
+}
+
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	contentType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || contentType != "application/x-www-form-urlencoded" {
+		return nil, badForm(http.StatusUnsupportedMediaType, "The form was sent in a format that this page does not read.")
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return nil, badForm(http.StatusRequestEntityTooLarge, "The form was too large.")
+		}
+		return nil, badForm(http.StatusBadRequest, "The form could not be read.")
+	}
+	for _, values := range r.PostForm {
+		if len(values) > 1 {
+			return nil, badForm(http.StatusBadRequest, "The form had a field twice.")
+		}
+	}
+	return r.PostForm, nil
+}
+
+func badForm(status int, message string) error {
+	return &problem{status: status, code: "invalid_request", message: message}
+}

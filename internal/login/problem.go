@@ -1,0 +1,109 @@
+package login
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"idp/internal/idp"
+	"idp/web"
+)
+
+// problem is an error with the words that a person is shown.
+type problem struct {
+	status  int
+	code    string
+	message string
+}
+
+func (p *problem) Error() string { return p.message }
+
+const databaseRetry = 5 * time.Second
+
+// fail is the one place that turns errors into pages. The person learns what
+// to do; what really happened goes to the request's log record.
+func (l *Login) fail(w http.ResponseWriter, r *http.Request, err error) {
+	request := idp.RequestFrom(r.Context())
+	request.Cause = err
+	shown, ok := errors.AsType[*problem](err)
+	if !ok {
+		shown = explain(err)
+	}
+	request.Outcome = shown.code
+	if shown.status == http.StatusServiceUnavailable {
+		retryAfter(w, databaseRetry)
+	}
+	l.ErrorPage(w, r, shown.status, shown.code, shown.message)
+}
+
+func explain(err error) *problem {
+	switch {
+	case errors.Is(err, errFlowExpired):
+		return &problem{http.StatusBadRequest, "invalid_request", "This page was open for too long, so nothing was done. Go back to the application and start again."}
+	case errors.Is(err, errCrossOrigin):
+		return &problem{http.StatusForbidden, "access_denied", "This form was sent from another site, so nothing was done. Go back to the application and start again."}
+	case errors.Is(err, errOtherBrowser), errors.Is(err, errFlowMissing):
+		return &problem{http.StatusForbidden, "access_denied", "This page does not belong to a sign-in of this browser. Check that cookies are allowed, then go back to the application and start again."}
+	case errors.Is(err, idp.ErrUnavailable):
+		return &problem{http.StatusServiceUnavailable, "temporarily_unavailable", "The service cannot answer right now. Nothing is lost: try again in a moment."}
+	case errors.Is(err, idp.ErrNotFound), errors.Is(err, idp.ErrMalformed), errors.Is(err, idp.ErrExpired):
+		return &problem{http.StatusBadRequest, "invalid_request", "What the application asked for is no longer possible. Go back to it and start again."}
+	}
+	return &problem{http.StatusInternalServerError, "server_error", "Something went wrong on our side. Try again, and tell your administrator the request below if it happens again."}
+}
+
+func retryAfter(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(max(wait, time.Second).Seconds()))))
+}
+
+// ErrorPage shows a person what went wrong, and never redirects. message is for
+// the person, code (of RFC 6749, or empty) for the person's developer; neither
+// may hold a secret or another's data.
+func (l *Login) ErrorPage(w http.ResponseWriter, r *http.Request, status int, code, message string) {
+	l.protect(w.Header())
+	l.render(w, r, status, web.ErrorPage{
+		Layout: l.layout(heading(status)), Message: message, Code: code,
+		RequestID: idp.RequestFrom(r.Context()).ID,
+	})
+}
+
+func heading(status int) string {
+	switch status {
+	case http.StatusForbidden, http.StatusUnauthorized:
+		return "This was not allowed"
+	case http.StatusNotFound:
+		return "There is no such page"
+	case http.StatusTooManyRequests:
+		return "Please wait a moment"
+	case http.StatusServiceUnavailable:
+		return "Temporarily unavailable"
+	}
+	if status >= http.StatusInternalServerError {
+		return "Something went wrong"
+	}
+	return "This request cannot be completed"
+}
+
+func (l *Login) layout(title string) web.Layout {
+	return web.Layout{Lang: "en", Title: title, Base: l.base, Host: l.host}
+}
+
+// render writes the page whole or, should it not render, no page at all.
+func (l *Login) render(w http.ResponseWriter, r *http.Request, status int, page any) {
+	var body bytes.Buffer
+	if err := l.Pages.Render(&body, page); err != nil {
+		l.Logger.ErrorContext(r.Context(), "page not rendered", "error", err)
+		http.Error(w, "Something went wrong.", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = body.WriteTo(w)
+	}
+}

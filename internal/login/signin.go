@@ -1,0 +1,294 @@
+package login
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"idp/internal/idp"
+	"idp/web"
+)
+
+const (
+	maxUsername  = 256  // bytes
+	maxPassword  = 1024 // bytes
+	maxUserAgent = 256  // bytes
+	saltSize     = 16   // bytes
+
+	// Authentication context and method of a password (RFC 8176 section 2).
+	passwordACR = "1"
+	passwordAMR = "pwd"
+)
+
+// ServeLogin asks who the person is, and starts a session for them.
+func (l *Login) ServeLogin(w http.ResponseWriter, r *http.Request) {
+	l.serve(w, r, l.showLogin, l.signIn)
+}
+
+func (l *Login) showLogin(w http.ResponseWriter, r *http.Request) error {
+	// 1. Which flow: the one in the address, or a new one of nobody's asking.
+	flow, ok, err := l.linked(r)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		flow = idp.Flow{RequestedAt: idp.Instant(l.Now()), Browser: l.Bind(w, r)}
+	}
+	// 2. Who is here already, and what is asked of them.
+	held, err := l.visitor(r, clientOf(flow))
+	if err != nil {
+		return err
+	}
+	interaction, err := l.describe(r.Context(), flow, held)
+	if err != nil {
+		return err
+	}
+	// 3. The page that fits.
+	anew := r.URL.Query().Get("prompt") == "login"
+	switch {
+	case held != nil && !anew && flow.Request == "":
+		return l.goOn(w, r, flow)
+	case held != nil && !anew && interaction.SelectAccount:
+		return l.showAccounts(w, r, flow, interaction, held)
+	}
+	page := web.LoginPage{Username: interaction.LoginHint}
+	if page.Username == "" && held != nil && !anew {
+		page.Username = held.User.Username // asked to prove once more who they are
+	}
+	if !acceptable(page.Username) {
+		page.Username = ""
+	}
+	return l.loginPage(w, r, http.StatusOK, flow, interaction, page)
+}
+
+func (l *Login) showAccounts(w http.ResponseWriter, r *http.Request, flow idp.Flow, interaction idp.Interaction, held *idp.AuthorizationContext) error {
+	sealed, err := l.Flows.SealFlow(flow)
+	if err != nil {
+		return err
+	}
+	allowRedirects(w.Header())
+	l.render(w, r, http.StatusOK, web.AccountPage{
+		Layout: l.layout("Choose an account"), Client: clientOnPage(interaction.Client),
+		Account: accountOnPage(held.User), Flow: sealed,
+	})
+	return nil
+}
+
+// loginPage fills in what every showing of the form has in common.
+func (l *Login) loginPage(w http.ResponseWriter, r *http.Request, status int, flow idp.Flow, interaction idp.Interaction, page web.LoginPage) error {
+	sealed, err := l.Flows.SealFlow(flow)
+	if err != nil {
+		return err
+	}
+	page.Layout, page.Flow, page.Client = l.layout("Sign in"), sealed, clientOnPage(interaction.Client)
+	allowRedirects(w.Header())
+	l.render(w, r, status, page)
+	return nil
+}
+
+func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
+	// 1. A form of ours, in this browser.
+	form, flow, err := l.submitted(w, r)
+	if err != nil {
+		return err
+	}
+	// 2. The session that this browser is in, which may go on or must end.
+	held, err := l.proven(r, "")
+	if err != nil {
+		return err
+	}
+	if form.Get("action") == "continue" {
+		return l.chooseAccount(w, r, flow, held)
+	}
+	// 3. What was typed, refused before any work is done on it.
+	username, password := strings.TrimSpace(form.Get("username")), form.Get("password")
+	if status, page := unreadable(username, password); status != 0 {
+		return l.askAgain(w, r, status, flow, page)
+	}
+	// 4. The password, then a session of its own.
+	user, err := l.Users.Authenticate(r.Context(), username, password)
+	if err != nil {
+		return l.refused(w, r, flow, username, err)
+	}
+	session, err := l.startSession(w, r, flow, user, held)
+	if err != nil {
+		return err
+	}
+	// 5. Back to where the next step is decided. Who signs in has chosen.
+	flow.AccountChosen = session.ID.String()
+	return l.goOn(w, r, flow)
+}
+
+// chooseAccount goes on in the session that the browser is in.
+func (l *Login) chooseAccount(w http.ResponseWriter, r *http.Request, flow idp.Flow, held *idp.AuthorizationContext) error {
+	if held == nil || !l.live(held) {
+		return l.askAgain(w, r, http.StatusUnprocessableEntity, flow, web.LoginPage{Problem: "Your session has ended. Please sign in again."})
+	}
+	flow.AccountChosen = held.Session.ID.String()
+	return l.goOn(w, r, flow)
+}
+
+// startSession always makes a new session, and ends the one that the browser
+// proved to be in: an identifier known before the sign-in is worth nothing
+// after it.
+func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Flow, user idp.User, held *idp.AuthorizationContext) (idp.Session, error) {
+	request, now := idp.RequestFrom(r.Context()), idp.Instant(l.Now())
+	session := idp.Session{
+		UserID: user.ID, Salt: random(saltSize),
+		AuthTime: now, ACR: passwordACR, AMR: []string{passwordAMR},
+		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(l.Lifetimes.SessionAbsolute),
+		RemoteAddr: request.RemoteAddr, UserAgent: clip(request.UserAgent, maxUserAgent),
+	}
+	copy(session.ID[:], random(len(session.ID)))
+
+	var ends idp.ID
+	var events []idp.Event
+	if held != nil && held.Session.EndedAt.IsZero() {
+		ends = held.Session.ID
+		ended := event(r, idp.EventSessionEnded, now)
+		ended.UserID, ended.SessionID = held.User.ID, ends.String()
+		ended.Detail = map[string]string{"reason": "replaced by a new sign-in"}
+		events = append(events, ended)
+	}
+	succeeded := event(r, idp.EventLoginSucceeded, now)
+	succeeded.UserID, succeeded.SessionID, succeeded.ClientID = user.ID, session.ID.String(), clientOf(flow)
+	succeeded.Detail = map[string]string{"amr": passwordAMR}
+	events = append(events, succeeded)
+
+	if err := l.Store.CreateSession(r.Context(), session, ends, events...); err != nil {
+		return session, err
+	}
+	request.Subject = user.ID
+	l.setCookie(w, sessionCookie, l.Flows.MintOpaque(idp.OpaqueToken{
+		Kind: idp.KindSession, ExpiresOn: idp.DayOf(session.ExpiresAt), ID: session.ID,
+	}, session.Salt))
+	return session, nil
+}
+
+// unreadable says what is wrong with the form as typed; 0 for nothing.
+func unreadable(username, password string) (status int, page web.LoginPage) {
+	page.Username = username
+	if username == "" {
+		status, page.UsernameProblem = http.StatusUnprocessableEntity, "Enter your user name or e-mail."
+	}
+	if password == "" {
+		status, page.PasswordProblem = http.StatusUnprocessableEntity, "Enter your password."
+	}
+	if !acceptable(username) {
+		status, page.Username = http.StatusBadRequest, ""
+		page.UsernameProblem = fmt.Sprintf("A user name is at most %d characters, without control characters.", maxUsername)
+	}
+	if len(password) > maxPassword {
+		status, page.PasswordProblem = http.StatusBadRequest, fmt.Sprintf("A password is at most %d characters.", maxPassword)
+	}
+	return status, page
+}
+
+func acceptable(username string) bool {
+	return len(username) <= maxUsername && utf8.ValidString(username) && !strings.ContainsFunc(username, unicode.IsControl)
+}
+
+// refused answers a sign-in that failed. Nothing in it tells an unknown user
+// from a wrong password.
+func (l *Login) refused(w http.ResponseWriter, r *http.Request, flow idp.Flow, username string, err error) error {
+	request := idp.RequestFrom(r.Context())
+	page := web.LoginPage{Username: username}
+	status := http.StatusUnprocessableEntity
+	switch {
+	case errors.Is(err, idp.ErrCredentials):
+		request.Outcome, page.Problem = "login_failed", "That user name and password do not match. Check both and try again."
+	case errors.Is(err, idp.ErrThrottled):
+		wait := time.Minute
+		var throttled interface{ RetryAfter() time.Duration }
+		if errors.As(err, &throttled) {
+			wait = throttled.RetryAfter()
+		}
+		retryAfter(w, wait)
+		status = http.StatusTooManyRequests
+		request.Outcome, page.Problem = "login_throttled", "Too many attempts. Try again in "+humanly(wait)+"."
+	case errors.Is(err, idp.ErrUnavailable):
+		retryAfter(w, databaseRetry)
+		status = http.StatusServiceUnavailable
+		request.Outcome, page.Problem = "temporarily_unavailable", "Your password could not be checked right now. Try again in a moment."
+	default:
+		return err
+	}
+	request.Cause = err
+	return l.askAgain(w, r, status, flow, page)
+}
+
+// askAgain shows the form once more. What the flow asks is for decoration here:
+// without it the form still works.
+func (l *Login) askAgain(w http.ResponseWriter, r *http.Request, status int, flow idp.Flow, page web.LoginPage) error {
+	interaction, err := l.describe(r.Context(), flow, nil)
+	if err != nil {
+		interaction = idp.Interaction{}
+	}
+	return l.loginPage(w, r, status, flow, interaction, page)
+}
+
+// humanly rounds a wait up to words.
+func humanly(wait time.Duration) string {
+	switch minutes := int(math.Ceil(wait.Minutes())); {
+	case wait <= 30*time.Second:
+		return "half a minute"
+	case minutes == 1:
+		return "a minute"
+	case minutes < 60:
+		return fmt.Sprintf("%d minutes", minutes)
+	case minutes == 60:
+		return "an hour"
+	}
+	return fmt.Sprintf("%d hours", int(math.Ceil(wait.Hours())))
+}
+
+func clip(s string, size int) string {
+	if len(s) > size {
+		s = s[:size]
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+func clientOnPage(c *idp.Client) *web.Client {
+	if c == nil {
+		return nil
+	}
+	name := c.DisplayName()
+	return &web.Client{
+		Name: name, Initial: initial(name),
+		Site: address(c.ClientURI), Policy: address(c.PolicyURI), Terms: address(c.TosURI),
+	}
+}
+
+func accountOnPage(u idp.User) web.Account {
+	name := u.DisplayName()
+	account := web.Account{Name: name, Initial: initial(name)}
+	if name != u.Username {
+		account.Username = u.Username
+	}
+	return account
+}
+
+// initial is the first letter or digit, standing in for a picture.
+func initial(name string) string {
+	for _, r := range name {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return string(unicode.ToUpper(r))
+		}
+	}
+	return "•"
+}
+
+// address lets through what a page may link to.
+func address(raw string) string {
+	if u, err := url.Parse(raw); err == nil && u.Scheme == "https" && u.Host != "" {
+		return raw
+	}
+	return ""
+}

@@ -1,0 +1,166 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+)
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// Layout is what every page has in common.
+type Layout struct {
+	Lang  string // BCP 47; empty is English
+	Title string // of the document, without the issuer's name
+	Base  string // the issuer's path, without a slash at its end
+	Host  string // the issuer's host, as people know it
+}
+
+// Client is the application that a person comes from.
+type Client struct {
+	Name    string
+	Initial string // stands in for a logo
+	// Site, Policy and Terms are https addresses, or empty.
+	Site, Policy, Terms string
+}
+
+// Account is a person who is signed in.
+type Account struct {
+	Name     string
+	Username string // empty when Name says it already
+	Initial  string
+}
+
+// LoginPage asks for user name and password.
+type LoginPage struct {
+	Layout
+	Client   *Client // nil for somebody who signs in to the issuer itself
+	Flow     string
+	Username string
+	// Problem says what went wrong with the attempt before; empty for none.
+	Problem string
+	// UsernameProblem and PasswordProblem say what is wrong with one field.
+	UsernameProblem, PasswordProblem string
+}
+
+// Failed reports whether the page comes back with something to put right.
+func (p LoginPage) Failed() bool {
+	return p.Problem != "" || p.UsernameProblem != "" || p.PasswordProblem != ""
+}
+
+// AccountPage lets a person who is signed in go on, or sign in as another.
+type AccountPage struct {
+	Layout
+	Client  *Client
+	Account Account
+	Flow    string
+}
+
+// ConsentPage asks whether an application may have what it wants.
+type ConsentPage struct {
+	Layout
+	Client  Client
+	Account Account
+	// Flow goes with the answer, SwitchFlow with the wish to be somebody else.
+	Flow, SwitchFlow string
+	Groups           []ScopeGroup
+	Offline          bool   // the application wants to go on while the person is away
+	ReturnsTo        string // in words, where either answer leads
+	Rememberable     bool   // the answer can be kept for next time
+	Changed          bool   // what was shown before is not what is asked now
+}
+
+// ScopeGroup holds the scopes of one resource.
+type ScopeGroup struct {
+	Name   string // empty for the issuer's own
+	Scopes []Scope
+}
+
+// Scope is one permission in a person's words.
+type Scope struct {
+	Label  string
+	Detail string // empty for none
+	New    bool   // not allowed before, while others were
+}
+
+// LogoutPage asks whether to sign out.
+type LogoutPage struct {
+	Layout
+	Account Account
+	Flow    string
+}
+
+// HomePage says who is signed in.
+type HomePage struct {
+	Layout
+	Account *Account // nil for nobody
+}
+
+// ErrorPage says what went wrong and what to do about it.
+type ErrorPage struct {
+	Layout
+	Message   string // for the person
+	Code      string // for the person's developer; empty for none
+	RequestID string
+}
+
+func (LoginPage) template() string   { return "login.html" }
+func (AccountPage) template() string { return "account.html" }
+func (ConsentPage) template() string { return "consent.html" }
+func (LogoutPage) template() string  { return "logout.html" }
+func (HomePage) template() string    { return "home.html" }
+func (ErrorPage) template() string   { return "error.html" }
+
+// Pages renders the pages and serves the files that they refer to.
+type Pages struct {
+	templates map[string]*template.Template
+	static    *static
+}
+
+// New parses the embedded templates and hashes the static files. It fails only
+// when the program was built with a broken template.
+func New() (*Pages, error) {
+	files, err := newStatic()
+	if err != nil {
+		return nil, err
+	}
+	p := &Pages{templates: map[string]*template.Template{}, static: files}
+	layout, err := template.New("layout.html").
+		Funcs(template.FuncMap{"asset": files.asset}).
+		Option("missingkey=error").
+		ParseFS(templates, "templates/layout.html")
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	for _, page := range []interface{ template() string }{
+		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, HomePage{}, ErrorPage{},
+	} {
+		t, err := layout.Clone()
+		if err != nil {
+			return nil, fmt.Errorf("web: %w", err)
+		}
+		if t, err = t.ParseFS(templates, "templates/"+page.template()); err != nil {
+			return nil, fmt.Errorf("web: %w", err)
+		}
+		p.templates[page.template()] = t
+	}
+	return p, nil
+}
+
+// Render writes the page to w, or, when the page cannot be rendered, returns an
+// error and writes nothing. The page is one of this package's page structs.
+func (p *Pages) Render(w io.Writer, page any) error {
+	named, ok := page.(interface{ template() string })
+	if !ok {
+		return fmt.Errorf("web: %T is not a page", page)
+	}
+	var body bytes.Buffer
+	if err := p.templates[named.template()].Execute(&body, page); err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	_, err := body.WriteTo(w)
+	return err
+}

@@ -1,0 +1,32 @@
+// Comfort for the password field. The page works without it.
+const field = document.getElementById("password");
+const toggle = document.getElementById("password-toggle");
+const caps = document.getElementById("caps");
+
+if (field && toggle) {
+  const show = (visible) => {
+    field.type = visible ? "text" : "password";
+    toggle.setAttribute("aria-pressed", String(visible));
+    toggle.textContent = visible ? "Hide" : "Show";
+  };
+  toggle.hidden = false;
+  toggle.addEventListener("click", () => {
+    show(field.type === "password");
+    field.focus();
+  });
+  // A browser offers to save passwords only, and remembers what was typed
+  // into plain text fields.
+  field.form.addEventListener("submit", () => show(false));
+}
+
+if (field && caps) {
+  const warn = (event) => {
+    if (!event.getModifierState) return;
+    const on = event.getModifierState("CapsLock");
+    const text = on ? "Caps Lock is on." : "";
+    if (caps.textContent !== text) caps.textContent = text;
+  };
+  field.addEventListener("keydown", warn);
+  field.addEventListener("keyup", warn);
+  field.addEventListener("blur", () => { caps.textContent = ""; });
+}
