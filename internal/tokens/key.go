@@ -1,0 +1,184 @@
+package tokens
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"idp/internal/idp"
+)
+
+// RSA moduli in bits. RS256 is there for clients that know nothing else, and
+// signing with 2048 costs a third of 3072.
+const (
+	rs256Bits = 2048
+	ps256Bits = 3072
+)
+
+// signingKey is a key that was unsealed and found to be what its row says.
+type signingKey struct {
+	row          idp.Key
+	private      crypto.Signer
+	public       crypto.PublicKey
+	accessHeader string // encoded protected headers, one for each typ
+	idHeader     string
+}
+
+// generateKey makes a key for the algorithm and seals its private half.
+func generateKey(m *Master, alg string, createdAt, activeFrom time.Time) (idp.Key, error) {
+	private, err := generatePrivate(alg)
+	if err != nil {
+		return idp.Key{}, err
+	}
+	kid, err := thumbprint(private.Public())
+	if err != nil {
+		return idp.Key{}, err
+	}
+	jwk, err := json.Marshal(publicJWK(alg, kid, private.Public()))
+	if err != nil {
+		return idp.Key{}, fmt.Errorf("generate %s key: %w", alg, err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return idp.Key{}, fmt.Errorf("generate %s key: %w", alg, err)
+	}
+	sealed, err := m.Seal(PurposeSigningKeys, der, keyPlace(kid, alg))
+	if err != nil {
+		return idp.Key{}, err
+	}
+	return idp.Key{KID: kid, Alg: alg, PublicJWK: jwk, SealedPrivate: sealed, CreatedAt: createdAt, ActiveFrom: activeFrom}, nil
+}
+
+func generatePrivate(alg string) (crypto.Signer, error) {
+	switch alg {
+	case idp.AlgES256:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case idp.AlgRS256:
+		return rsa.GenerateKey(rand.Reader, rs256Bits)
+	case idp.AlgPS256:
+		return rsa.GenerateKey(rand.Reader, ps256Bits)
+	case idp.AlgEdDSA:
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		return private, err
+	}
+	return nil, idp.Invalid("alg", fmt.Sprintf("%q is none of %v", alg, idp.Algorithms()))
+}
+
+// openKey unseals a stored key. Everything about it has to fit together: a row
+// that somebody wrote who lacks the master key is refused, so its public half
+// never gets published.
+func openKey(m *Master, row idp.Key) (*signingKey, error) {
+	fault := func(what string) error {
+		return fmt.Errorf("signing key %s (%s): %s: %w", row.KID, row.Alg, what, idp.ErrMalformed)
+	}
+	der, err := m.Open(PurposeSigningKeys, row.SealedPrivate, keyPlace(row.KID, row.Alg))
+	if err != nil {
+		return nil, fault("does not open; either the master key is not the one it was sealed with, or the stored key was altered")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, fault("private key is not PKCS #8")
+	}
+	private, ok := parsed.(crypto.Signer)
+	if !ok || !fits(row.Alg, private.Public()) {
+		return nil, fault("private key is not for the algorithm")
+	}
+	if kid, err := thumbprint(private.Public()); err != nil || kid != row.KID {
+		return nil, fault("private key is another key's")
+	}
+	var stored jose.JSONWebKey
+	if err := stored.UnmarshalJSON(row.PublicJWK); err != nil || !stored.IsPublic() {
+		return nil, fault("public key is not a public JWK")
+	}
+	if kid, err := thumbprint(stored.Key); err != nil || kid != row.KID {
+		return nil, fault("public key is another key's")
+	}
+	return &signingKey{
+		row:          row,
+		private:      private,
+		public:       private.Public(),
+		accessHeader: protectedHeader(row.Alg, row.KID, typAccessToken),
+		idHeader:     protectedHeader(row.Alg, row.KID, typIDToken),
+	}, nil
+}
+
+// sameRow reports whether the key was opened from a row like this one.
+func (k *signingKey) sameRow(row idp.Key) bool {
+	return k.row.Alg == row.Alg && bytes.Equal(k.row.SealedPrivate, row.SealedPrivate) && bytes.Equal(k.row.PublicJWK, row.PublicJWK)
+}
+
+// keyPlace ties a sealed private key to its row.
+func keyPlace(kid, alg string) []byte { return []byte("signing_keys|" + kid + "|" + alg) }
+
+func fits(alg string, public crypto.PublicKey) bool {
+	switch p := public.(type) {
+	case *ecdsa.PublicKey:
+		return alg == idp.AlgES256 && p.Curve == elliptic.P256()
+	case *rsa.PublicKey:
+		return alg == idp.AlgRS256 && p.N.BitLen() >= rs256Bits || alg == idp.AlgPS256 && p.N.BitLen() >= ps256Bits
+	case ed25519.PublicKey:
+		return alg == idp.AlgEdDSA
+	}
+	return false
+}
+
+// thumbprint is the key identifier: the SHA-256 thumbprint of RFC 7638.
+func thumbprint(public crypto.PublicKey) (string, error) {
+	jwk := jose.JSONWebKey{Key: public}
+	sum, err := jwk.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return "", fmt.Errorf("key thumbprint: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(sum), nil
+}
+
+func publicJWK(alg, kid string, public crypto.PublicKey) jose.JSONWebKey {
+	return jose.JSONWebKey{Key: public, KeyID: kid, Algorithm: alg, Use: "sig"}
+}
+
+// signatureSize returns the length of the key's signatures in bytes.
+func (k *signingKey) signatureSize() int {
+	if p, ok := k.public.(*rsa.PublicKey); ok {
+		return p.Size()
+	}
+	return 64
+}
+
+// sign returns the JWS signature of input (RFC 7518 sections 3.3 to 3.5,
+// RFC 8037 section 3.1).
+func (k *signingKey) sign(input []byte) ([]byte, error) {
+	if private, ok := k.private.(ed25519.PrivateKey); ok {
+		return ed25519.Sign(private, input), nil
+	}
+	digest := sha256.Sum256(input)
+	switch private := k.private.(type) {
+	case *ecdsa.PrivateKey:
+		r, s, err := ecdsa.Sign(rand.Reader, private, digest[:])
+		if err != nil {
+			return nil, err
+		}
+		signature := make([]byte, 64)
+		r.FillBytes(signature[:32])
+		s.FillBytes(signature[32:])
+		return signature, nil
+	case *rsa.PrivateKey:
+		if k.row.Alg == idp.AlgPS256 {
+			return rsa.SignPSS(rand.Reader, private, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		}
+		return rsa.SignPKCS1v15(nil, private, crypto.SHA256, digest[:])
+	}
+	return nil, errors.New("key of an unknown type")
+}
