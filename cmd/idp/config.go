@@ -1,0 +1,254 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"idp/internal/idp"
+)
+
+// Config is everything that can be configured. A field's yaml tag is its key;
+// the environment variable is IDP_ and the path of keys in capitals joined by
+// `_`. The allowed tag completes the sentence "allowed is …" in a fault, oneof
+// lists the words that an enumeration knows.
+type Config struct {
+	Issuer           string         `yaml:"issuer" allowed:"an absolute https URL without query, fragment, user or trailing slash, such as https://id.example.com"`
+	DatabaseURL      DatabaseURL    `yaml:"database_url" allowed:"postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH"`
+	DatabaseURLFile  string         `yaml:"database_url_file" allowed:"the path of a file that holds the database URL"`
+	DataDir          string         `yaml:"data_dir" allowed:"the path of a directory"`
+	MasterKey        idp.Secret     `yaml:"master_key" allowed:"at least 32 random bytes in base64, as idp key generate-master makes them"`
+	MasterKeyFile    string         `yaml:"master_key_file" allowed:"the path of a file that only its owner can read"`
+	Listen           string         `yaml:"listen" allowed:"HOST:PORT or :PORT"`
+	ManagementListen string         `yaml:"management_listen" allowed:"HOST:PORT, :PORT or off"`
+	TrustedProxies   []netip.Prefix `yaml:"trusted_proxies" allowed:"networks such as 10.0.0.0/8 or single addresses"`
+	TLSCert          string         `yaml:"tls_cert" allowed:"the path of a PEM file, together with tls_key"`
+	TLSKey           string         `yaml:"tls_key" allowed:"the path of a PEM file, together with tls_cert"`
+	Migrate          string         `yaml:"migrate" oneof:"auto check off"` // empty: auto on SQLite and on an empty Postgres, else check
+	DrainDelay       Duration       `yaml:"drain_delay"`
+
+	Audit     AuditConfig     `yaml:"audit"`
+	Lifetimes LifetimesConfig `yaml:"lifetimes"`
+	Keys      KeysConfig      `yaml:"keys"`
+	Passwords PasswordsConfig `yaml:"passwords"`
+	Log       LogConfig       `yaml:"log"`
+}
+
+// AuditConfig rules the audit log. In strict mode no token leaves before its
+// audit row is stored; in relaxed mode rows follow within a second.
+type AuditConfig struct {
+	Mode      string   `yaml:"mode" oneof:"strict relaxed"`
+	Retention Duration `yaml:"retention" min:"24h"`
+}
+
+// LifetimesConfig is idp.Lifetimes as it is configured.
+type LifetimesConfig struct {
+	Code            Duration `yaml:"code" min:"1s" max:"10m"`
+	AccessToken     Duration `yaml:"access_token" min:"1s"`
+	IDToken         Duration `yaml:"id_token" min:"1s"`
+	RefreshIdle     Duration `yaml:"refresh_idle" min:"1s"`
+	RefreshAbsolute Duration `yaml:"refresh_absolute" min:"1s"`
+	RefreshGrace    Duration `yaml:"refresh_grace" max:"10m"`
+	SessionIdle     Duration `yaml:"session_idle" min:"1s"`
+	SessionAbsolute Duration `yaml:"session_absolute" min:"1s"`
+	Flow            Duration `yaml:"flow" min:"1m" max:"24h"`
+}
+
+// KeysConfig rules the rotation of signing keys: a key signs for rotate_every,
+// and is published for publish_ahead before it starts.
+type KeysConfig struct {
+	RotateEvery  Duration `yaml:"rotate_every" min:"1h"`
+	PublishAhead Duration `yaml:"publish_ahead" min:"10m"`
+}
+
+// PasswordsConfig is the cost of an argon2id hash, and how many are made at
+// once.
+type PasswordsConfig struct {
+	MemoryKiB     int `yaml:"memory_kib" min:"19456" max:"4194304"`
+	Iterations    int `yaml:"iterations" min:"1" max:"100"`
+	Parallelism   int `yaml:"parallelism" min:"1" max:"255"`
+	MinLength     int `yaml:"min_length" min:"8" max:"64"`
+	MaxConcurrent int `yaml:"max_concurrent" min:"0" max:"1024"`
+}
+
+// LogConfig rules the log on stderr.
+type LogConfig struct {
+	Level  string `yaml:"level" oneof:"debug info warn error"`
+	Format string `yaml:"format" oneof:"text json"`
+}
+
+const day = 24 * time.Hour
+
+// defaultConfig returns what holds where nothing is configured.
+func defaultConfig() Config {
+	l := idp.DefaultLifetimes()
+	return Config{
+		DataDir:          "./idp-data",
+		Listen:           ":8080",
+		ManagementListen: "127.0.0.1:9100",
+		DrainDelay:       Duration(5 * time.Second),
+		Audit:            AuditConfig{Mode: "strict", Retention: Duration(400 * day)},
+		Lifetimes: LifetimesConfig{
+			Code:            Duration(l.Code),
+			AccessToken:     Duration(l.AccessToken),
+			IDToken:         Duration(l.IDToken),
+			RefreshIdle:     Duration(l.RefreshIdle),
+			RefreshAbsolute: Duration(l.RefreshAbsolute),
+			RefreshGrace:    Duration(l.RefreshGrace),
+			SessionIdle:     Duration(l.SessionIdle),
+			SessionAbsolute: Duration(l.SessionAbsolute),
+			Flow:            Duration(l.Flow),
+		},
+		Keys:      KeysConfig{RotateEvery: Duration(90 * day), PublishAhead: Duration(2 * day)},
+		Passwords: PasswordsConfig{MemoryKiB: 64 << 10, Iterations: 3, Parallelism: 1, MinLength: 12},
+		Log:       LogConfig{Level: "info", Format: "text"},
+	}
+}
+
+// Database returns the URL of the database: the configured one, or SQLite in
+// the data directory.
+func (c *Config) Database() string {
+	if c.DatabaseURL != "" {
+		return c.DatabaseURL.Reveal()
+	}
+	return "sqlite:" + filepath.Join(c.DataDir, "idp.db")
+}
+
+// Embedded reports whether the database is SQLite.
+func (c *Config) Embedded() bool { return strings.HasPrefix(c.Database(), "sqlite:") }
+
+// idpLifetimes returns the configured lifetimes as the domain takes them.
+func (c *Config) idpLifetimes() idp.Lifetimes {
+	l := c.Lifetimes
+	return idp.Lifetimes{
+		Code:            time.Duration(l.Code),
+		AccessToken:     time.Duration(l.AccessToken),
+		IDToken:         time.Duration(l.IDToken),
+		RefreshIdle:     time.Duration(l.RefreshIdle),
+		RefreshAbsolute: time.Duration(l.RefreshAbsolute),
+		RefreshGrace:    time.Duration(l.RefreshGrace),
+		SessionIdle:     time.Duration(l.SessionIdle),
+		SessionAbsolute: time.Duration(l.SessionAbsolute),
+		Flow:            time.Duration(l.Flow),
+	}
+}
+
+// validate checks what no single value can say of itself, and reads the files
+// that stand for secrets.
+func (l *loader) validate() {
+	c := l.config
+	if c.Issuer != "" {
+		if reason := issuerFault(c.Issuer); reason != "" {
+			l.faultAt("issuer", reason)
+		}
+	} else if l.needIssuer {
+		l.faultAt("issuer", "set it to the address that people and applications reach this server at, such as IDP_ISSUER=https://id.example.com (idp dev needs none)")
+	}
+	l.secretFile("database_url", string(c.DatabaseURL), c.DatabaseURLFile, func(s string) { c.DatabaseURL = DatabaseURL(s) })
+	if c.DatabaseURL != "" {
+		if reason := databaseURLFault(string(c.DatabaseURL)); reason != "" {
+			l.faultAt("database_url", reason)
+		}
+	}
+	if c.MasterKey != "" && c.MasterKeyFile != "" {
+		l.bothSet("master_key")
+	} else if c.MasterKey != "" {
+		if _, err := decodeMasterKey(c.MasterKey.Reveal()); err != nil {
+			l.faultAt("master_key", err.Error())
+		}
+	} else if c.MasterKeyFile != "" {
+		if _, err := readMasterKeyFile(c.MasterKeyFile); err != nil {
+			l.faultAt("master_key_file", err.Error())
+		}
+	}
+	if !isListenAddress(c.Listen) {
+		l.faultAt("listen", l.allowed("listen"))
+	}
+	if c.ManagementListen != "off" && !isListenAddress(c.ManagementListen) {
+		l.faultAt("management_listen", l.allowed("management_listen"))
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		key := "tls_cert"
+		if c.TLSCert == "" {
+			key = "tls_key"
+		}
+		l.faultAt(key, "tls_cert and tls_key are set together")
+	}
+	l.notAbove("lifetimes.refresh_idle", c.Lifetimes.RefreshIdle, "lifetimes.refresh_absolute", c.Lifetimes.RefreshAbsolute)
+	l.notAbove("lifetimes.session_idle", c.Lifetimes.SessionIdle, "lifetimes.session_absolute", c.Lifetimes.SessionAbsolute)
+	l.notAbove("keys.publish_ahead", c.Keys.PublishAhead, "keys.rotate_every", c.Keys.RotateEvery)
+}
+
+// notAbove records a fault when a is longer than b, at the one of the two that
+// was set.
+func (l *loader) notAbove(keyA string, a Duration, keyB string, b Duration) {
+	switch {
+	case a <= b, l.faulty(keyA), l.faulty(keyB):
+	case l.origin[keyA] != "":
+		l.faultAt(keyA, "must not be longer than "+keyB+" ("+b.String()+")")
+	default:
+		l.faultAt(keyB, "must not be shorter than "+keyA+" ("+a.String()+")")
+	}
+}
+
+// issuerFault says what is wrong with an issuer, or nothing. Its rules are
+// those of OpenID Connect Discovery section 3 and RFC 8414 section 2, and one
+// of ours: one spelling only, because clients compare it byte for byte.
+func issuerFault(issuer string) string {
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
+		return "must be an absolute https URL, such as https://id.example.com"
+	case strings.Contains(issuer, "?") || strings.Contains(issuer, "#"):
+		return "must have no query and no fragment"
+	case u.User != nil:
+		return "must not name a user"
+	case strings.HasSuffix(issuer, "/"):
+		return "must not end in a slash: write " + strings.TrimRight(issuer, "/")
+	case issuer != u.Scheme+"://"+strings.ToLower(u.Host)+u.EscapedPath():
+		return "must be spelled plainly, scheme and host in lower case"
+	case u.Path != "" && (strings.Contains(u.Path, "//") || filepath.ToSlash(filepath.Clean(u.Path)) != u.Path):
+		return "must have a path without empty or dot segments"
+	case u.Scheme == "http" && !isLoopbackHost(u.Hostname()):
+		return "http is for loopback hosts only: change the line to issuer: https://" + strings.TrimPrefix(issuer, "http://")
+	}
+	return ""
+}
+
+// databaseURLFault says what is wrong with a database URL without repeating
+// it: it may hold a password.
+func databaseURLFault(raw string) string {
+	scheme, rest, _ := strings.Cut(raw, ":")
+	switch {
+	case scheme == "sqlite" && rest != "" && !strings.HasPrefix(rest, "//"):
+		return ""
+	case scheme == "sqlite":
+		return "name the file after the colon: sqlite:PATH"
+	case scheme == "postgres" || scheme == "postgresql":
+		if u, err := url.Parse(raw); err != nil || u.Path == "/" || u.Path == "" {
+			return "must read postgres://USER:PASSWORD@HOST:PORT/DATABASE, with reserved characters percent-encoded"
+		}
+		return ""
+	}
+	return "must start with postgres:// or sqlite:"
+}
+
+func isLoopbackHost(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func isListenAddress(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	_, err = net.LookupPort("tcp", port)
+	return err == nil
+}

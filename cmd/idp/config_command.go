@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"idp/internal/idp"
+)
+
+func (a *app) configCommand() *cobra.Command {
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration that serve would run with",
+		Long:  "Reads file, environment and flags as idp serve does, and names every fault with the place it comes from. Nothing is started, and no database is asked.",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			src := a.sources(cmd)
+			src.NeedIssuer = true
+			cfg, err := loadConfig(src)
+			if err != nil {
+				return err
+			}
+			key, err := configuredMasterKey(cfg)
+			if err != nil {
+				return err
+			}
+			if key == nil && !cfg.Embedded() {
+				return withCode(exitConfiguration, errNoMasterKey)
+			}
+			if cfg.TLSCert != "" {
+				if _, err := loadCertificate(cfg); err != nil {
+					return withCode(exitConfiguration, err)
+				}
+			}
+			fmt.Fprintln(a.Stdout, "The configuration is good.")
+			return nil
+		},
+	}
+	var form string
+	show := &cobra.Command{
+		Use:   "print",
+		Short: "Print the configuration, with where each value comes from",
+		Long:  "Prints every key with its value and, behind it, where the value comes from. Secrets are left out.",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := load(a.sources(cmd))
+			if err != nil {
+				return err
+			}
+			node := l.asNode()
+			if form != "json" {
+				return encodeYAML(a.Stdout, node)
+			}
+			var text bytes.Buffer
+			if err := encodeYAML(&text, node); err != nil {
+				return err
+			}
+			var document any
+			if err := yaml.Unmarshal(text.Bytes(), &document); err != nil {
+				return err
+			}
+			return writeJSON(a.Stdout, document)
+		},
+	}
+	show.Flags().StringVarP(&form, "output", "o", "yaml", "how to print: yaml or json")
+	show.PreRunE = func(*cobra.Command, []string) error {
+		if form != "yaml" && form != "json" {
+			return usage("-o %s: must be yaml or json", form)
+		}
+		return nil
+	}
+	return noun("config", "Check and print the configuration", check, show)
+}
+
+// asNode renders the configuration as YAML with the place that each value came
+// from; secrets are left out.
+func (l *loader) asNode() *yaml.Node {
+	root := &yaml.Node{Kind: yaml.MappingNode}
+	sections := map[string]*yaml.Node{"": root}
+	for _, key := range l.order {
+		section, name := "", key
+		if i := strings.LastIndexByte(key, '.'); i >= 0 {
+			section, name = key[:i], key[i+1:]
+		}
+		parent, ok := sections[section]
+		if !ok {
+			parent = &yaml.Node{Kind: yaml.MappingNode}
+			sections[section] = parent
+			root.Content = append(root.Content, scalar(section), parent)
+		}
+		value := l.valueNode(key)
+		value.LineComment = "default"
+		if origin := l.origin[key]; origin != "" {
+			value.LineComment = origin
+		}
+		parent.Content = append(parent.Content, scalar(name), value)
+	}
+	return root
+}
+
+func (l *loader) valueNode(key string) *yaml.Node {
+	var node yaml.Node
+	switch v := l.fields[key].value.Interface().(type) {
+	case idp.Secret:
+		if v == "" {
+			node.SetString("")
+			return &node
+		}
+		node.SetString(v.String())
+	case DatabaseURL:
+		node.SetString(v.String())
+	case Duration:
+		node.SetString(v.String())
+	case int:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.Itoa(v)}
+	case []netip.Prefix:
+		list := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
+		for _, prefix := range v {
+			list.Content = append(list.Content, scalar(prefix.String()))
+		}
+		return list
+	case string:
+		node.SetString(v)
+	}
+	return &node
+}
+
+func scalar(text string) *yaml.Node {
+	var node yaml.Node
+	node.SetString(text)
+	return &node
+}
