@@ -161,6 +161,22 @@ func withoutLoopbackPort(raw string) (string, bool) {
 	return "", false
 }
 
+// RedirectOrigin returns whom a redirect URI hands the person to: scheme and
+// host, without the port of a loopback address, or a private-use scheme alone.
+func RedirectOrigin(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return ""
+	}
+	switch {
+	case u.Host == "":
+		return u.Scheme + ":"
+	case u.Scheme == "http":
+		return u.Scheme + "://" + u.Hostname()
+	}
+	return u.Scheme + "://" + u.Host
+}
+
 // ImpersonationProof reports whether a redirect to uri can only reach the
 // client itself, so that a remembered consent may be applied without asking
 // again (RFC 6749 section 10.2, RFC 8252 section 8.6).

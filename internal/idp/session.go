@@ -27,13 +27,17 @@ func (s *Session) Live(now time.Time, idle time.Duration) bool {
 // Consent is what a person allowed a client. One row per pair; it grows as
 // more is allowed, and withdrawing it kills what was issued under it.
 type Consent struct {
-	UserID      string
-	ClientID    string
-	Scopes      []string
-	Resources   []string
-	Remembered  bool // false: good for the request it was given in only
-	GrantedAt   time.Time
-	WithdrawnAt time.Time // zero while it stands
+	UserID    string
+	ClientID  string
+	Scopes    []string
+	Resources []string
+	// RedirectOrigins are where the client may send the person back to under
+	// this consent, as RedirectOrigin gives them: a client that moves to
+	// another host has to ask again.
+	RedirectOrigins []string
+	Remembered      bool // false: good for the request it was given in only
+	GrantedAt       time.Time
+	WithdrawnAt     time.Time // zero while it stands
 }
 
 // AuthorizationContext is all that deciding an authorization request needs to

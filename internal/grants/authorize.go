@@ -1,0 +1,469 @@
+package grants
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"idp/internal/idp"
+)
+
+// Authorize answers GET and POST /oauth2/auth (RFC 6749 section 3.1, OpenID
+// Connect Core section 3.1.2). It is the one place that decides what comes
+// next; the pages only collect answers and come back here with the flow.
+//
+// Until client_id and redirect_uri are trusted, whatever is wrong is shown to
+// the person and never redirected (RFC 6749 section 4.1.2.1).
+func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	// 1. Read the request, or the flow that a page sent back.
+	flow, form, problem := s.readFlow(r)
+	if problem != nil {
+		s.reject(w, r, problem)
+		return
+	}
+	// 2. Trust the client and its redirect URI.
+	req, problem := s.trust(form)
+	if problem != nil {
+		s.reject(w, r, problem)
+		return
+	}
+	idp.RequestFrom(ctx).ClientID = req.client.ClientID
+	// 3. Check everything else; from here on errors are redirected.
+	if err := s.check(req, form); err != nil {
+		s.refuse(w, r, req, err)
+		return
+	}
+	// 4. Load who sits there and what was allowed before: one query.
+	who, err := s.whoSits(r, req.client)
+	if err != nil {
+		s.refuse(w, r, req, toError(err))
+		return
+	}
+	// 5. Decide. 6. Act.
+	f := facts{request: req, flow: flow, who: who, now: s.now()}
+	if who != nil {
+		idp.RequestFrom(ctx).Subject = who.User.ID
+		f.scopes = s.permitted(req.target, who.Memberships)
+	}
+	switch next, err := decide(f); next {
+	case stepLogin, stepSelectAccount:
+		s.interact(w, r, "/login", flow)
+	case stepConsent:
+		s.interact(w, r, "/consent", flow)
+	case stepIssue:
+		if err := s.issue(w, r, f); err != nil {
+			s.refuse(w, r, req, toError(err))
+		}
+	default:
+		s.refuse(w, r, req, err)
+	}
+}
+
+// problem is what a person is told when nobody can be redirected to.
+type problem struct {
+	status  int
+	code    string
+	message string
+	reason  string // for log and audit
+}
+
+// authorizationRequest is a checked authorization request.
+type authorizationRequest struct {
+	client             *idp.Client
+	redirectURI        string
+	redirectURIOmitted bool
+	state              string
+	target             target
+
+	nonce         string
+	codeChallenge string
+	prompt        []string
+	maxAge        *time.Duration
+	loginHint     string
+	uiLocales     string
+	hintSubject   string // of a verified id_token_hint; empty for none
+}
+
+func (req *authorizationRequest) prompts(value string) bool { return hasScope(req.prompt, value) }
+
+// maxRequest bounds an authorization request in bytes, so that it fits sealed
+// into a link.
+const maxRequest = 5 << 10
+
+// readFlow returns the flow that the request starts or goes on with, and the
+// parameters of its authorization request.
+func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
+	malformed := func(reason string) (idp.Flow, parameters, *problem) {
+		return idp.Flow{}, parameters{}, &problem{http.StatusBadRequest, "invalid_request", "The application sent a request that cannot be read.", reason}
+	}
+	var raw string
+	switch r.Method {
+	case http.MethodPost:
+		if r.URL.RawQuery != "" {
+			return malformed("parameters in the URL of a POST")
+		}
+		body, err := parseBody(r)
+		if err != nil {
+			return malformed(err.Error())
+		}
+		if body.values.Has("flow") {
+			return malformed("flow in a POST")
+		}
+		return s.startFlow(body)
+	default:
+		raw = r.URL.RawQuery
+	}
+	form, err := parseParameters(raw)
+	if err != nil {
+		return malformed(err.Error())
+	}
+	sealed := form.get("flow")
+	if sealed == "" {
+		return s.startFlow(form)
+	}
+	flow, err := s.Opaque.OpenFlow(sealed)
+	if err != nil || flow.Request == "" || len(form.values) > 1 || len(form.duplicated) > 0 {
+		return malformed("unreadable flow")
+	}
+	if bound := s.Browser.Bound(r); bound == nil || subtle.ConstantTimeCompare(bound, flow.Browser) != 1 {
+		return idp.Flow{}, parameters{}, &problem{
+			http.StatusForbidden, "wrong_browser",
+			"This sign-in was started in another browser. Go back to the application and start again.", "flow of another browser",
+		}
+	}
+	form, err = parseParameters(flow.Request)
+	if err != nil {
+		return malformed(err.Error())
+	}
+	if s.now().After(flow.RequestedAt.Add(s.Lifetimes.Flow)) {
+		return s.startFlow(form) // too old: what was answered no longer counts
+	}
+	return flow, form, nil
+}
+
+func (s *Service) startFlow(form parameters) (idp.Flow, parameters, *problem) {
+	return idp.Flow{Request: form.values.Encode(), RequestedAt: s.now()}, form, nil
+}
+
+// trust checks client_id and redirect_uri. An unknown and a disabled client
+// look the same.
+func (s *Service) trust(form parameters) (*authorizationRequest, *problem) {
+	reject := func(code, message, reason string) (*authorizationRequest, *problem) {
+		return nil, &problem{http.StatusBadRequest, code, message, reason}
+	}
+	for _, name := range form.duplicated {
+		if name == "client_id" || name == "redirect_uri" {
+			return reject("invalid_request", "The application sent a request that cannot be read.", name+" came more than once")
+		}
+	}
+	client, ok := s.Directory.Client(form.get("client_id"))
+	if !ok || client.Disabled {
+		return reject("invalid_client", "The application that sent you here is not registered.", "unknown or disabled client")
+	}
+	req := &authorizationRequest{client: client, redirectURI: form.get("redirect_uri")}
+	if req.redirectURI == "" {
+		if len(client.RedirectURIs) != 1 || hasScope(strings.Fields(form.get("scope")), idp.ScopeOpenID) {
+			return reject("invalid_request", "The application did not say where to return to.", "redirect_uri is missing")
+		}
+		req.redirectURI, req.redirectURIOmitted = client.RedirectURIs[0], true
+	}
+	if !client.MatchRedirectURI(req.redirectURI) {
+		return reject("invalid_redirect_uri", "The application asked to return to an address that is not registered for it.", "redirect_uri is not registered")
+	}
+	return req, nil
+}
+
+// check validates every other parameter into req.
+func (s *Service) check(req *authorizationRequest, form parameters) *Error {
+	if !hasScope(form.duplicated, "state") {
+		req.state = form.get("state")
+	}
+	switch {
+	case len(form.duplicated) > 0:
+		return invalidRequest("a parameter came more than once")
+	case len(form.values.Encode()) > maxRequest:
+		return invalidRequest("the authorization request is too long")
+	case form.get("request") != "":
+		return oauthError(http.StatusBadRequest, "request_not_supported", "request objects are not supported")
+	case form.get("request_uri") != "":
+		return oauthError(http.StatusBadRequest, "request_uri_not_supported", "request_uri is not supported")
+	case form.get("registration") != "":
+		return oauthError(http.StatusBadRequest, "registration_not_supported", "the registration parameter is not supported")
+	case form.get("response_type") != "code":
+		return oauthError(http.StatusBadRequest, "unsupported_response_type", "the only response type is code")
+	case !req.client.HasGrantType(idp.GrantAuthorizationCode):
+		return unauthorizedClient("the client may not use the authorization code grant")
+	case !printable(form.get("state")) || !printable(form.get("nonce")):
+		return invalidRequest("state and nonce hold printable ASCII only")
+	}
+	switch mode := form.get("response_mode"); mode {
+	case "", "query":
+	case "web_message":
+		return oauthError(http.StatusBadRequest, "unsupported_response_mode", "this response mode is not supported")
+	default:
+		return invalidRequest("the only response mode is query")
+	}
+	for _, f := range []func(*authorizationRequest, parameters) *Error{s.checkProofKey, s.checkScope, checkPrompt, checkMaxAge, checkClaims, s.checkHint} {
+		if err := f(req, form); err != nil {
+			return err
+		}
+	}
+	req.nonce, req.loginHint, req.uiLocales = form.get("nonce"), form.get("login_hint"), form.get("ui_locales")
+	return nil
+}
+
+// checkProofKey demands S256 (RFC 7636 section 4.3, RFC 9700 section 2.1.1).
+func (s *Service) checkProofKey(req *authorizationRequest, form parameters) *Error {
+	challenge, method := form.get("code_challenge"), form.get("code_challenge_method")
+	switch {
+	case challenge == "" && method == "" && !req.client.RequiresPKCE():
+		return nil
+	case challenge == "":
+		return invalidRequest("code_challenge is missing: this client must use PKCE")
+	case method != "S256":
+		return invalidRequest("the only code_challenge_method is S256")
+	case len(challenge) != 43 || strings.Trim(challenge, base64URLAlphabet) != "":
+		return invalidRequest("code_challenge is not the base64url of a SHA-256 hash")
+	}
+	req.codeChallenge = challenge
+	return nil
+}
+
+const base64URLAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+func (s *Service) checkScope(req *authorizationRequest, form parameters) *Error {
+	scopes, ok := scopeList(form.get("scope"))
+	switch {
+	case !ok:
+		return invalidScope("scope is malformed")
+	case len(scopes) == 0:
+		return invalidScope("scope is missing")
+	}
+	t, err := s.resolve(req.client, scopes, form.all("resource"))
+	if err != nil {
+		return err
+	}
+	if !req.client.HasGrantType(idp.GrantRefreshToken) { // OpenID Connect Core section 11: ignored then
+		t.scopes = without(t.scopes, idp.ScopeOfflineAccess)
+	}
+	req.target = t
+	return nil
+}
+
+// checkHint verifies an id_token_hint. Whether it is the person at the browser
+// is decided later.
+func (s *Service) checkHint(req *authorizationRequest, form parameters) *Error {
+	raw := form.get("id_token_hint")
+	if raw == "" {
+		return nil
+	}
+	hint, err := s.Signer.VerifyIDToken(raw)
+	if err != nil {
+		return invalidRequest("id_token_hint is not an ID token of this issuer").because(err)
+	}
+	req.hintSubject = hint.Subject
+	return nil
+}
+
+// whoSits returns the live session at the browser with what its person allowed
+// the client, or nil.
+func (s *Service) whoSits(r *http.Request, c *idp.Client) (*idp.AuthorizationContext, error) {
+	id, proves, ok := s.Browser.Session(r)
+	if !ok {
+		return nil, nil
+	}
+	who, err := s.Sessions.AuthorizationContext(r.Context(), id, c.ClientID)
+	switch {
+	case errors.Is(err, idp.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	live := proves(who.Session.Salt) && who.Session.Live(s.now(), s.Lifetimes.SessionIdle) &&
+		who.User.Gate(who.Session.AuthTime) == nil && c.Gate(who.Session.AuthTime) == nil
+	if !live {
+		return nil, nil
+	}
+	return &who, nil
+}
+
+// interact sends the browser to a page, with the flow sealed into the link and
+// bound to the browser.
+func (s *Service) interact(w http.ResponseWriter, r *http.Request, page string, flow idp.Flow) {
+	flow.Browser = s.Browser.Bind(w, r)
+	sealed, err := s.Opaque.SealFlow(flow)
+	if err != nil {
+		s.reject(w, r, &problem{http.StatusInternalServerError, "server_error", "Something went wrong here.", err.Error()})
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, s.pathOf(page)+"?flow="+sealed, http.StatusSeeOther)
+}
+
+// pathOf puts a page under the issuer's path.
+func (s *Service) pathOf(page string) string {
+	if u, err := url.Parse(s.Issuer); err == nil {
+		return strings.TrimSuffix(u.Path, "/") + page
+	}
+	return page
+}
+
+// issuance is a grant on its way into the database.
+type issuance struct {
+	service *Service
+	client  *idp.Client
+	grant   idp.Grant
+}
+
+type issuanceKey struct{}
+
+// issue grants what was asked: one batch stores it, then the browser carries
+// the code home.
+func (s *Service) issue(w http.ResponseWriter, r *http.Request, f facts) error {
+	redirectURI, err := url.Parse(f.request.redirectURI)
+	if err != nil {
+		return serverError(err)
+	}
+	a := &issuance{service: s, client: f.request.client, grant: s.newGrant(f)}
+	code, err := s.runAuthorizeHandlers(r.Context(), a, redirectURI)
+	if err != nil {
+		return err
+	}
+	g := a.grant
+	event := idp.Event{
+		Kind: idp.EventCodeIssued, At: g.CreatedAt, ClientID: g.ClientID, UserID: g.UserID,
+		SessionID: g.SessionID.String(), GrantID: g.Handle.ID.String(),
+		Detail: map[string]string{"scope": joinScopes(g.Scopes), "audience": joinScopes(g.Resources)},
+	}
+	if err := s.Grants.CreateGrant(r.Context(), g, g.CreatedAt, event); err != nil {
+		return err
+	}
+	s.redirect(w, r, f.request, url.Values{"code": {code}})
+	return nil
+}
+
+func (s *Service) newGrant(f facts) idp.Grant {
+	req, now := f.request, f.now
+	g := idp.Grant{
+		ClientID: req.client.ClientID, UserID: f.who.User.ID, SessionID: f.who.Session.ID,
+		Scopes: f.scopes, Resources: req.target.audiences(),
+		RedirectURI: req.redirectURI, RedirectURIOmitted: req.redirectURIOmitted,
+		Nonce: req.nonce, CodeChallenge: req.codeChallenge,
+		AuthTime: f.who.Session.AuthTime, ACR: f.who.Session.ACR, AMR: f.who.Session.AMR,
+		Salt: make([]byte, 16), CreatedAt: now, CodeExpiresAt: now.Add(s.Lifetimes.Code),
+	}
+	_, _ = rand.Read(g.Salt)
+	g.ExpiresAt = g.CodeExpiresAt.Add(s.longestAccessToken(req))
+	if hasScope(g.Scopes, idp.ScopeOfflineAccess) {
+		_, absolute := s.refreshLifetimes(req.client)
+		g.ExpiresAt = now.Add(absolute)
+	}
+	g.Handle = idp.GrantHandle{ExpiresOn: idp.DayOf(g.ExpiresAt), ID: newID()}
+	return g
+}
+
+// longestAccessToken returns the longest life of a token that the grant may
+// turn into: so long the grant must be found.
+func (s *Service) longestAccessToken(req *authorizationRequest) time.Duration {
+	longest := s.rules(req.client, nil).lifetime
+	for _, resource := range req.target.resources {
+		longest = max(longest, s.rules(req.client, resource).lifetime)
+	}
+	return longest
+}
+
+// redirect answers the client through the browser. Every answer carries iss
+// (RFC 9207 section 2), and state as it came.
+func (s *Service) redirect(w http.ResponseWriter, r *http.Request, req *authorizationRequest, answer url.Values) {
+	if req.state != "" {
+		answer.Set("state", req.state)
+	}
+	answer.Set("iss", s.Issuer)
+	separator := "?"
+	if strings.Contains(req.redirectURI, "?") {
+		separator = "&"
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Location", req.redirectURI+separator+answer.Encode())
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// refuse tells the client, through the browser, that it gets nothing.
+func (s *Service) refuse(w http.ResponseWriter, r *http.Request, req *authorizationRequest, err *Error) {
+	record := idp.RequestFrom(r.Context())
+	record.Outcome, record.Cause = err.Code, err
+	if err.Code == "temporarily_unavailable" {
+		w.Header().Set("Retry-After", "1")
+	}
+	s.Audit.Note(r.Context(), idp.Event{
+		Kind: idp.EventAuthorizationRefused, At: s.now(), ClientID: req.client.ClientID, UserID: record.Subject,
+		Detail: map[string]string{"error": err.Code, "reason": err.Error()},
+	})
+	s.redirect(w, r, req, url.Values{"error": {err.Code}, "error_description": {err.Description}})
+}
+
+// reject tells the person that nothing can be done.
+func (s *Service) reject(w http.ResponseWriter, r *http.Request, p *problem) {
+	record := idp.RequestFrom(r.Context())
+	record.Outcome, record.Cause = p.code, errors.New(p.reason)
+	s.Audit.Note(r.Context(), idp.Event{
+		Kind: idp.EventAuthorizationRejected, At: s.now(),
+		Detail: map[string]string{"error": p.code, "reason": p.reason},
+	})
+	s.Browser.ErrorPage(w, r, p.status, p.code, p.message)
+}
+
+// Describe tells the pages what a flow is about. Who is nil while nobody is
+// signed in.
+func (s *Service) Describe(_ context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
+	if flow.Request == "" {
+		return idp.Interaction{}, nil
+	}
+	form, err := parseParameters(flow.Request)
+	if err != nil {
+		return idp.Interaction{}, err
+	}
+	req, problem := s.trust(form)
+	if problem != nil {
+		return idp.Interaction{}, errors.New(problem.reason)
+	}
+	if err := s.check(req, form); err != nil {
+		return idp.Interaction{}, err
+	}
+	i := idp.Interaction{
+		Client: req.client, LoginHint: req.loginHint, UILocales: req.uiLocales,
+		SelectAccount: req.prompts("select_account"), RedirectURI: req.redirectURI, Resources: req.target.audiences(),
+	}
+	if who == nil {
+		return i, nil
+	}
+	for _, scope := range s.permitted(req.target, who.Memberships) {
+		i.Scopes = append(i.Scopes, describeScope(scope, req.target.resources))
+		if who.Consent == nil || !who.Consent.WithdrawnAt.IsZero() || !hasScope(who.Consent.Scopes, scope) {
+			i.NewScopes = append(i.NewScopes, scope)
+		}
+	}
+	return i, nil
+}
+
+// describeScope finds a scope's words for the consent page; the issuer's own
+// scopes have theirs on the page itself.
+func describeScope(name string, resources []*idp.Resource) idp.ConsentScope {
+	if idp.IsIdentityScope(name) {
+		return idp.ConsentScope{Name: name}
+	}
+	for _, r := range resources {
+		if scope, ok := r.Scope(name); ok {
+			return idp.ConsentScope{Name: name, Description: scope.Description, Resource: r.DisplayName()}
+		}
+	}
+	return idp.ConsentScope{Name: name}
+}

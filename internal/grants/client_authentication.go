@@ -1,0 +1,157 @@
+package grants
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"idp/internal/idp"
+)
+
+// maxSecret bounds a presented secret, in bytes, before anything is hashed.
+const maxSecret = 512
+
+// credentials are what a request presents, whatever the method.
+type credentials struct {
+	clientID string
+	secret   string
+	method   string
+}
+
+// presented reads the client's credentials from a request: by exactly one
+// method (RFC 6749 section 2.3).
+func presented(r *http.Request, form parameters) (credentials, *Error) {
+	c := credentials{clientID: form.get("client_id"), secret: form.get("client_secret")}
+	headers := r.Header.Values("Authorization")
+	if form.get("client_assertion") != "" || form.get("client_assertion_type") != "" {
+		if len(headers) > 0 || c.secret != "" {
+			return c, invalidRequest("the client used more than one authentication method")
+		}
+		return c, invalidClient().because(errors.New("client assertions are not supported"))
+	}
+	switch {
+	case len(headers) > 1:
+		return c, invalidRequest("the Authorization header came more than once")
+	case len(headers) == 1:
+		id, secret, ok := basicCredentials(headers[0])
+		if !ok {
+			return c, invalidClient().because(errors.New("malformed Authorization header"))
+		}
+		if form.values.Has("client_secret") {
+			return c, invalidRequest("the client used more than one authentication method")
+		}
+		if c.clientID != "" && c.clientID != id {
+			return c, invalidRequest("client_id differs from the authenticated client")
+		}
+		return credentials{clientID: id, secret: secret, method: idp.AuthClientSecretBasic}, nil
+	case c.clientID == "":
+		return c, invalidClient().because(errors.New("no client credentials"))
+	case form.values.Has("client_secret"):
+		c.method = idp.AuthClientSecretPost
+		return c, nil
+	}
+	c.method = idp.AuthNone
+	return c, nil
+}
+
+// basicCredentials decodes an Authorization header of the Basic scheme. Both
+// halves are form-encoded first (RFC 6749 section 2.3.1).
+func basicCredentials(header string) (id, secret string, ok bool) {
+	scheme, encoded, found := strings.Cut(header, " ")
+	if !found || !strings.EqualFold(scheme, "Basic") || len(encoded) > 4*maxSecret {
+		return "", "", false
+	}
+	decoded, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if err != nil {
+		return "", "", false
+	}
+	rawID, rawSecret, found := strings.Cut(string(decoded), ":")
+	if !found {
+		return "", "", false
+	}
+	id, err1 := url.QueryUnescape(rawID)
+	secret, err2 := url.QueryUnescape(rawSecret)
+	return id, secret, err1 == nil && err2 == nil && id != "" && secret != ""
+}
+
+// authenticate returns the client that sent the request. Whatever is wrong,
+// the client learns only that authentication failed: unknown, disabled, wrong
+// secret and wrong method look and cost the same.
+func (s *Service) authenticate(w http.ResponseWriter, r *http.Request, form parameters) (*idp.Client, *Error) {
+	creds, err := presented(r, form)
+	record := idp.RequestFrom(r.Context())
+	if err != nil {
+		s.noteAuthFailure(r, creds.clientID, err)
+		return nil, err
+	}
+	guess := creds.clientID + "\x00" + record.RemoteAddr
+	if wait := s.guesses.blocked(guess); wait > 0 {
+		return nil, &Error{
+			Code: "temporarily_unavailable", Description: "too many failed attempts; wait before the next",
+			Status: http.StatusTooManyRequests, RetryAfter: int(wait.Seconds()) + 1,
+		}
+	}
+	client, cause := s.verify(creds)
+	if cause != nil {
+		s.guesses.failed(guess)
+		err := invalidClient().because(cause)
+		s.noteAuthFailure(r, creds.clientID, err)
+		return nil, err
+	}
+	record.ClientID = client.ClientID
+	// The preflight could not know the client; its answer must not be readable
+	// for another client's origin.
+	if origin := r.Header.Get("Origin"); origin != "" && !slices.Contains(client.AllowedCORSOrigins, origin) {
+		w.Header().Del("Access-Control-Allow-Origin")
+	}
+	return client, nil
+}
+
+func (s *Service) verify(creds credentials) (*idp.Client, error) {
+	client, known := s.Directory.Client(creds.clientID)
+	hashes := []string{""}
+	if known && !client.Public() {
+		hashes = hashes[:0]
+		for _, secret := range client.Secrets {
+			if secret.ExpiresAt.IsZero() || s.now().Before(secret.ExpiresAt) {
+				hashes = append(hashes, secret.Hash)
+			}
+		}
+	}
+	matched := false
+	if creds.method != idp.AuthNone && len(creds.secret) <= maxSecret {
+		for _, hash := range hashes {
+			matched = s.Secrets.VerifySecret(hash, creds.secret) || matched
+		}
+	}
+	switch {
+	case !known:
+		return nil, errors.New("unknown client")
+	case client.Disabled:
+		return nil, idp.RefusedClientDisabled
+	case client.TokenEndpointAuthMethod != creds.method:
+		return nil, errors.New("authenticated by " + creds.method + ", registered for " + client.TokenEndpointAuthMethod)
+	case client.Public():
+		return client, nil
+	case !matched:
+		return nil, errors.New("wrong or expired secret")
+	}
+	return client, nil
+}
+
+func (s *Service) noteAuthFailure(r *http.Request, clientID string, err *Error) {
+	if _, known := s.Directory.Client(clientID); !known {
+		clientID = "" // what a stranger typed is not worth keeping
+	}
+	reason := err.Description
+	if err.cause != nil {
+		reason = err.cause.Error()
+	}
+	s.Audit.Note(r.Context(), idp.Event{
+		Kind: idp.EventClientAuthFailed, At: s.now(), ClientID: clientID,
+		Detail: map[string]string{"error": err.Code, "reason": reason},
+	})
+}

@@ -1,0 +1,205 @@
+package grants
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"idp/internal/idp"
+)
+
+// step is what comes next in an authorization.
+type step int
+
+const (
+	stepFail step = iota
+	stepIssue
+	stepLogin
+	stepSelectAccount
+	stepConsent
+)
+
+// facts are all that the decision depends on.
+type facts struct {
+	request *authorizationRequest
+	flow    idp.Flow
+	who     *idp.AuthorizationContext // nil while nobody is signed in
+	scopes  []string                  // those of the request that the person may grant
+	now     time.Time
+}
+
+// decide says what comes next. It is pure: the same facts give the same step.
+// An answer counts only when it was given after the request was made, so
+// repeating a step's link changes nothing.
+func decide(f facts) (step, *Error) {
+	req := f.request
+	silent := req.prompts("none")
+	if f.flow.Denied {
+		return stepFail, accessDenied("the person refused")
+	}
+	if f.needsLogin() {
+		if silent {
+			return stepFail, oauthError(http.StatusBadRequest, "login_required", "nobody is signed in, or not recently enough")
+		}
+		return stepLogin, nil
+	}
+	fresh := !f.who.Session.AuthTime.Before(f.flow.RequestedAt)
+	if req.hintSubject != "" && req.hintSubject != f.who.User.ID {
+		if silent || fresh {
+			return stepFail, oauthError(http.StatusBadRequest, "login_required", "another person than id_token_hint names is signed in")
+		}
+		return stepLogin, nil
+	}
+	if req.prompts("select_account") && !fresh && f.flow.AccountChosen != f.who.Session.ID.String() {
+		return stepSelectAccount, nil
+	}
+	switch {
+	case !req.client.Admits(f.who.Memberships):
+		return stepFail, accessDenied("the person may not use this application")
+	case len(f.scopes) == 0 || len(req.target.scopes) > 0 && onlyProtocol(f.scopes) && !onlyProtocol(req.target.scopes):
+		return stepFail, accessDenied("the person holds no role that allows the requested scopes")
+	}
+	if f.needsConsent() {
+		if silent {
+			return stepFail, oauthError(http.StatusBadRequest, "consent_required", "the person has not allowed this yet")
+		}
+		return stepConsent, nil
+	}
+	return stepIssue, nil
+}
+
+// onlyProtocol reports whether nothing but offline_access is left: nothing to
+// grant.
+func onlyProtocol(scopes []string) bool {
+	return !slices.ContainsFunc(scopes, func(s string) bool { return s != idp.ScopeOfflineAccess })
+}
+
+// needsLogin reports whether the person has to prove who they are: nobody is
+// signed in, or prompt=login or max_age ask for more recent proof than the
+// session has (OpenID Connect Core section 3.1.2.1). Ages count from the
+// request, so that time spent on the pages does not send anybody back.
+func (f facts) needsLogin() bool {
+	if f.who == nil {
+		return true
+	}
+	authTime := f.who.Session.AuthTime
+	if f.request.prompts("login") && authTime.Before(f.flow.RequestedAt) {
+		return true
+	}
+	return f.request.maxAge != nil && authTime.Before(f.flow.RequestedAt.Add(-*f.request.maxAge))
+}
+
+// needsConsent reports whether the person has to be asked: something was never
+// allowed, the client asks to be asked (prompt=consent), or the redirect does
+// not prove that it is the client (RFC 6749 section 10.2).
+func (f facts) needsConsent() bool {
+	req, consent := f.request, f.who.Consent
+	askedAnew := consent != nil && consent.WithdrawnAt.IsZero() && !consent.GrantedAt.Before(f.flow.RequestedAt)
+	if req.prompts("consent") && !askedAnew {
+		return true
+	}
+	if req.client.SkipConsent {
+		return false
+	}
+	if consent == nil || !consent.WithdrawnAt.IsZero() || req.client.Gate(consent.GrantedAt) != nil {
+		return true
+	}
+	covered := subset(f.scopes, consent.Scopes) && subset(req.target.audiences(), consent.Resources) &&
+		slices.Contains(consent.RedirectOrigins, idp.RedirectOrigin(req.redirectURI))
+	remembered := consent.Remembered && req.client.ImpersonationProof(req.redirectURI)
+	return !covered || !remembered && !askedAnew
+}
+
+// checkPrompt reads the prompt parameter (OpenID Connect Core section 3.1.2.1).
+func checkPrompt(req *authorizationRequest, form parameters) *Error {
+	prompt, ok := spaceList(form.get("prompt"))
+	if !ok || !subset(prompt, []string{"none", "login", "consent", "select_account"}) {
+		return invalidRequest("prompt has an unknown value")
+	}
+	if hasScope(prompt, "none") && len(prompt) > 1 {
+		return invalidRequest("prompt=none stands alone")
+	}
+	req.prompt = prompt
+	return nil
+}
+
+// checkMaxAge reads max_age in seconds, or the client's default_max_age.
+func checkMaxAge(req *authorizationRequest, form parameters) *Error {
+	raw := form.get("max_age")
+	if raw == "" {
+		if d := req.client.DefaultMaxAge; d != nil {
+			age := time.Duration(*d) * time.Second
+			req.maxAge = &age
+		}
+		return nil
+	}
+	seconds, err := strconv.ParseUint(raw, 10, 31)
+	if err != nil || strings.HasPrefix(raw, "+") {
+		return invalidRequest("max_age is not a number of seconds")
+	}
+	age := time.Duration(seconds) * time.Second
+	req.maxAge = &age
+	return nil
+}
+
+// maxClaimsDepth bounds how deep the claims parameter may nest; the
+// specification needs four levels.
+const maxClaimsDepth = 8
+
+// checkClaims looks into the claims parameter for the one thing that must not
+// be passed over in silence: an essential acr that no login here reaches
+// (OpenID Connect Core section 5.5.1.1).
+func checkClaims(_ *authorizationRequest, form parameters) *Error {
+	raw := form.get("claims")
+	if raw == "" {
+		return nil
+	}
+	if nesting(raw) > maxClaimsDepth {
+		return invalidRequest("claims nests too deeply")
+	}
+	var claims struct {
+		IDToken map[string]*struct {
+			Essential bool     `json:"essential"`
+			Value     string   `json:"value"`
+			Values    []string `json:"values"`
+		} `json:"id_token"`
+		Userinfo map[string]json.RawMessage `json:"userinfo"`
+	}
+	if err := json.Unmarshal([]byte(raw), &claims); err != nil {
+		return invalidRequest("claims is not the JSON object of OpenID Connect Core section 5.5").because(err)
+	}
+	acr := claims.IDToken["acr"]
+	if acr == nil || !acr.Essential {
+		return nil
+	}
+	wanted := acr.Values
+	if acr.Value != "" {
+		wanted = append(wanted, acr.Value)
+	}
+	if len(wanted) > 0 && !slices.Contains(wanted, idp.ACRPassword) {
+		return oauthError(http.StatusBadRequest, "unmet_authentication_requirements", "no login here reaches the essential acr")
+	}
+	return nil
+}
+
+// nesting returns how deep the brackets of a text go, without parsing it.
+func nesting(s string) (deepest int) {
+	depth := 0
+	for i := range len(s) {
+		switch s[i] {
+		case '{', '[':
+			depth++
+			deepest = max(deepest, depth)
+		case '}', ']':
+			depth--
+		}
+	}
+	return deepest
+}
+
+func without(all []string, one string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return s == one })
+}

@@ -1,0 +1,94 @@
+package grants
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"idp/internal/idp"
+)
+
+// signAccessToken completes the unit's access token (RFC 9068 section 2.2) and
+// returns it as the client gets it.
+func (u *unit) signAccessToken() (string, error) {
+	s := u.service
+	issued := u.now.Truncate(time.Second)
+	t := idp.AccessToken{
+		ID: newID(), ClientID: u.client.ClientID, Subject: u.client.ClientID,
+		Audience: u.audience(), Scopes: u.scopes,
+		IssuedAt: issued, ExpiresAt: issued.Add(u.rules.lifetime),
+	}
+	if u.state != nil {
+		g := u.state.Grant
+		t.Grant, t.Subject = g.Handle, u.state.User.ID
+		t.AuthTime, t.ACR, t.AMR = g.AuthTime, g.ACR, g.AMR
+		if end := g.ExpiresAt.Truncate(time.Second); end.Before(t.ExpiresAt) {
+			t.ExpiresAt = end
+		}
+		u.authorize(&t)
+	}
+	u.token = t
+	if u.rules.format == idp.FormatOpaque {
+		return s.Opaque.MintOpaque(idp.OpaqueToken{
+			Kind: idp.KindAccess, ExpiresOn: idp.DayOf(t.ExpiresAt), ID: t.ID,
+		}, nil), nil
+	}
+	return s.Signer.SignAccessToken(u.rules.alg, t)
+}
+
+// audience is the resource, and the issuer itself when the token opens
+// userinfo or nothing else.
+func (u *unit) audience() []string {
+	var out []string
+	if u.resource != nil {
+		out = append(out, u.resource.Audience)
+	}
+	if u.resource == nil || hasScope(u.scopes, idp.ScopeOpenID) {
+		out = append(out, u.service.Issuer)
+	}
+	return out
+}
+
+// authorize adds the authorization claims that the resource asks for.
+func (u *unit) authorize(t *idp.AccessToken) {
+	if u.resource == nil {
+		return
+	}
+	roles := u.service.Directory.Roles()
+	held := u.state.Memberships.EffectiveRoles(roles)
+	for _, claim := range u.resource.Claims {
+		switch claim {
+		case idp.ClaimGroups:
+			t.Groups = u.state.Memberships.Groups
+		case idp.ClaimRoles:
+			t.Roles = held
+		case idp.ClaimEntitlements:
+			t.Entitlements = idp.Entitlements(roles, held, u.resource.Audience)
+		}
+	}
+}
+
+// signIDToken returns the ID token for the unit's grant. The nonce goes into
+// the first one only: a refresh answers no authentication request.
+func (u *unit) signIDToken(accessToken string) (string, error) {
+	s := u.service
+	g := u.state.Grant
+	issued := u.now.Truncate(time.Second)
+	t := idp.IDToken{
+		ClientID: u.client.ClientID, Subject: u.state.User.ID, SessionID: g.SessionID,
+		IssuedAt: issued, ExpiresAt: issued.Add(s.Lifetimes.IDToken),
+		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, AccessToken: accessToken,
+	}
+	if u.grantType == idp.GrantAuthorizationCode {
+		t.Nonce = g.Nonce
+	}
+	alg := u.client.IDTokenSignedResponseAlg
+	if alg == "" {
+		alg = idp.AlgRS256 // OpenID Connect Dynamic Client Registration section 2
+	}
+	return s.Signer.SignIDToken(alg, t)
+}
+
+func hasScope(scopes []string, scope string) bool { return slices.Contains(scopes, scope) }
+
+func joinScopes(scopes []string) string { return strings.Join(scopes, " ") }

@@ -1,0 +1,112 @@
+package grants
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"idp/internal/idp"
+)
+
+// Userinfo answers GET and POST /userinfo (OpenID Connect Core section 5.3):
+// the claims about the person that the granted scopes open, read as they are
+// now.
+func (s *Service) Userinfo(w http.ResponseWriter, r *http.Request) {
+	claims, err := s.userinfo(r)
+	if err != nil {
+		s.challenge(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, claims)
+}
+
+func (s *Service) userinfo(r *http.Request) (map[string]any, *Error) {
+	raw, oauthErr := bearer(r)
+	if oauthErr != nil {
+		return nil, oauthErr
+	}
+	dead := oauthError(http.StatusUnauthorized, "invalid_token", "the access token is expired, revoked or not one of ours")
+	if strings.HasPrefix(raw, refreshPrefix) {
+		return nil, dead
+	}
+	f, err := s.find(r.Context(), raw)
+	switch {
+	case errors.Is(err, errDead):
+		return nil, dead
+	case err != nil:
+		return nil, toError(err)
+	}
+	record := idp.RequestFrom(r.Context())
+	record.ClientID, record.Subject = f.token.ClientID, f.token.Subject
+	if f.user == nil || !hasScope(f.token.Scopes, idp.ScopeOpenID) {
+		return nil, oauthError(http.StatusForbidden, "insufficient_scope", "the access token lacks the scope openid")
+	}
+	if !slices.Contains(f.token.Audience, s.Issuer) {
+		return nil, dead
+	}
+	claims := f.user.Claims(f.token.Scopes)
+	claims["sub"] = f.token.Subject
+	return claims, nil
+}
+
+// bearer takes the access token out of a request by exactly one of the ways of
+// RFC 6750 section 2; the URL is not one of them.
+func bearer(r *http.Request) (string, *Error) {
+	if r.URL.Query().Has("access_token") {
+		return "", invalidRequest("an access token does not belong in a URL")
+	}
+	var fromBody string
+	if r.Method == http.MethodPost && r.Header.Get("Content-Type") != "" {
+		form, err := parseBody(r)
+		if err != nil {
+			return "", err
+		}
+		if len(form.duplicated) > 0 {
+			return "", invalidRequest("a parameter came more than once")
+		}
+		fromBody = form.get("access_token")
+	}
+	headers := r.Header.Values("Authorization")
+	switch {
+	case len(headers) > 1 || len(headers) == 1 && fromBody != "":
+		return "", invalidRequest("the access token came more than once")
+	case fromBody != "":
+		return fromBody, nil
+	case len(headers) == 0:
+		return "", oauthError(http.StatusUnauthorized, "", "no access token")
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return "", oauthError(http.StatusUnauthorized, "", "no access token")
+	}
+	return token, nil
+}
+
+// challenge answers as RFC 6750 section 3 asks: what is wrong stands in
+// WWW-Authenticate, and nothing at all when no token came.
+func (s *Service) challenge(w http.ResponseWriter, r *http.Request, err *Error) {
+	record := idp.RequestFrom(r.Context())
+	record.Outcome, record.Cause = err.Code, err
+	header := `Bearer realm="` + s.Issuer + `"`
+	if err.Code != "" {
+		header += `, error="` + err.Code + `", error_description="` + err.Description + `"`
+	}
+	if err.Code == "insufficient_scope" {
+		header += `, scope="openid"`
+	}
+	h := w.Header()
+	if err.Status < http.StatusInternalServerError {
+		h.Set("WWW-Authenticate", header)
+	}
+	if err.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(err.RetryAfter))
+	}
+	if err.Code == "" {
+		h.Set("Cache-Control", "no-store")
+		w.WriteHeader(err.Status)
+		return
+	}
+	writeJSON(w, err.Status, map[string]string{"error": err.Code, "error_description": err.Description})
+}
