@@ -38,7 +38,7 @@ type Document struct {
 	RevocationAuthMethods    []string
 	IntrospectionAuthMethods []string
 
-	IDTokenSigningAlgs  []string // RS256 must be among them (OIDC Discovery section 3)
+	IDTokenSigningAlgs []string // RS256 must be among them (OIDC Discovery section 3)
 
 	ServiceDocumentation string // URL for developers
 	PolicyURI            string

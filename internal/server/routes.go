@@ -1,0 +1,187 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gorilla/mux"
+)
+
+// Handlers are what the routes lead to. A nil one takes its routes away. They
+// see the path as the table shows it, whatever path the issuer has; Static
+// sees what follows /static.
+type Handlers struct {
+	OpenIDConfiguration         http.Handler
+	AuthorizationServerMetadata http.Handler
+	JWKS                        http.Handler
+
+	Authorize  http.Handler
+	Token      http.Handler
+	Revoke     http.Handler
+	Introspect http.Handler
+	Userinfo   http.Handler
+
+	Login   http.Handler
+	Consent http.Handler
+	Logout  http.Handler
+	Account http.Handler
+	Home    http.Handler
+	Static  http.Handler
+
+	// Fault shows a person what went wrong before any of the above was reached,
+	// such as an unknown page. Nil shows a plain page.
+	Fault func(w http.ResponseWriter, r *http.Request, f Fault)
+}
+
+// Route is one line of the table.
+type Route struct {
+	Path    string   // relative to the issuer, or to the host if Inserted
+	Methods []string // sorted; OPTIONS is answered besides where CORS is on
+	Handler http.Handler
+	CORS    bool // scripts of registered origins may call it
+	Browser bool // a person sees its faults, so they are pages
+	// Inserted says that Path stands between host and issuer path (RFC 8414
+	// section 3.1).
+	Inserted bool
+}
+
+// Routes lists everything the public listener answers. HEAD goes with every
+// GET but authorize's, which hands out a code and is no mere reading.
+func Routes(h Handlers) []Route {
+	var (
+		read     = []string{http.MethodGet, http.MethodHead}
+		post     = []string{http.MethodPost}
+		page     = []string{http.MethodGet, http.MethodHead, http.MethodPost}
+		eitherOf = []string{http.MethodGet, http.MethodPost}
+	)
+	all := []Route{
+		{Path: "/.well-known/openid-configuration", Methods: read, Handler: h.OpenIDConfiguration, CORS: true},
+		{Path: "/.well-known/openid-configuration", Methods: read, Handler: h.OpenIDConfiguration, CORS: true, Inserted: true},
+		{Path: "/.well-known/oauth-authorization-server", Methods: read, Handler: h.AuthorizationServerMetadata, CORS: true},
+		{Path: "/.well-known/oauth-authorization-server", Methods: read, Handler: h.AuthorizationServerMetadata, CORS: true, Inserted: true},
+		{Path: "/.well-known/jwks.json", Methods: read, Handler: h.JWKS, CORS: true},
+
+		{Path: "/oauth2/auth", Methods: eitherOf, Handler: h.Authorize, Browser: true},
+		{Path: "/oauth2/token", Methods: post, Handler: h.Token, CORS: true},
+		{Path: "/oauth2/revoke", Methods: post, Handler: h.Revoke, CORS: true},
+		{Path: "/oauth2/introspect", Methods: post, Handler: h.Introspect},
+		{Path: "/userinfo", Methods: page, Handler: h.Userinfo, CORS: true},
+
+		{Path: "/login", Methods: page, Handler: h.Login, Browser: true},
+		{Path: "/consent", Methods: page, Handler: h.Consent, Browser: true},
+		{Path: "/logout", Methods: page, Handler: h.Logout, Browser: true},
+		{Path: "/account", Methods: page, Handler: h.Account, Browser: true},
+		{Path: "/account/{page:[a-z-]+}", Methods: page, Handler: h.Account, Browser: true},
+		{Path: "/", Methods: read, Handler: h.Home, Browser: true},
+		// Plain names only: no listings, no dot files, no way up.
+		{Path: "/static/{file:(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*}", Methods: read, Handler: stripStatic(h.Static), Browser: true},
+	}
+	return slices.DeleteFunc(all, func(r Route) bool { return r.Handler == nil })
+}
+
+func stripStatic(h http.Handler) http.Handler {
+	if h == nil {
+		return nil
+	}
+	return http.StripPrefix("/static", h)
+}
+
+// mount builds the router. A path has one spelling: it is matched as it was
+// sent, percent-encoding, doubled and trailing slashes included, and nothing is
+// redirected to a cleaner one, because a redirected POST loses its body or
+// repeats its secrets.
+func (p *public) mount(routes []Route) http.Handler {
+	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	router.NotFoundHandler = http.HandlerFunc(p.notFound)
+	for _, route := range routes {
+		path, strip := p.issuerPath+route.Path, p.issuerPath
+		if route.Inserted {
+			if p.issuerPath == "" {
+				continue // the same as the other form
+			}
+			path, strip = route.Path+p.issuerPath, ""
+		}
+		handler := p.endpoint(route, path, strip)
+		router.Path(path).Handler(handler)
+		if route.Path == "/" && p.issuerPath != "" {
+			router.Path(p.issuerPath).Handler(handler) // the issuer itself is what people type
+		}
+	}
+	return router
+}
+
+// endpoint puts around a route what depends on the route: its name for the
+// log, CORS, the method, the body.
+func (p *public) endpoint(route Route, pattern, strip string) http.Handler {
+	allow := slices.Clone(route.Methods)
+	if route.CORS {
+		allow = append(allow, http.MethodOptions)
+	}
+	slices.Sort(allow)
+	allowed := strings.Join(allow, ", ")
+
+	handler := route.Handler
+	if strip != "" {
+		handler = stripIssuer(strip, handler)
+	}
+	var inner http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(route.Methods, r.Method) {
+			w.Header().Set("Allow", allowed)
+			if route.CORS && r.Method == http.MethodOptions {
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			p.fault(w, r, Fault{Status: http.StatusMethodNotAllowed, Message: "This address answers " + allowed + " only."}, route.Browser)
+			return
+		}
+		if f := p.readBody(w, r); f != nil {
+			p.fault(w, r, *f, route.Browser)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
+	if route.CORS {
+		inner = p.cors(route.Methods, inner)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		exchangeFrom(r.Context()).route = pattern
+		if route.CORS {
+			// Without it a page that isolates itself could not read what CORS allows it to.
+			w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
+		}
+		inner.ServeHTTP(w, r)
+	})
+}
+
+// stripIssuer takes the issuer's path off, and leaves the root as a slash.
+func stripIssuer(path string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner := r.Clone(r.Context())
+		inner.URL.Path = "/" + strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, path), "/")
+		inner.URL.RawPath = ""
+		h.ServeHTTP(w, inner)
+	})
+}
+
+// notFound is a page for people and JSON for programs, told apart by the part
+// of the path that only programs call, then by Accept.
+func (p *public) notFound(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimPrefix(r.URL.Path, p.issuerPath)
+	program := false
+	for _, prefix := range []string{"/.well-known/", "/oauth2/", "/userinfo", "/admin/"} {
+		program = program || strings.HasPrefix(path, prefix)
+	}
+	p.fault(w, r, Fault{Status: http.StatusNotFound, Message: "There is nothing at this address."}, !program && wantsPage(r))
+}
+
+// managementRoutes lists what the management listener answers.
+func managementRoutes(m *Management, metrics http.Handler) http.Handler {
+	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	router.Path("/healthz").Methods(http.MethodGet, http.MethodHead).HandlerFunc(m.healthz)
+	router.Path("/readyz").Methods(http.MethodGet, http.MethodHead).HandlerFunc(m.readyz)
+	if metrics != nil {
+		router.Path("/metrics").Methods(http.MethodGet, http.MethodHead).Handler(metrics)
+	}
+	return router
+}
