@@ -96,7 +96,6 @@ func NewHasher(cfg HasherConfig) (*Hasher, error) {
 	}
 
 	h := &Hasher{
-		current:   fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$", cfg.Memory, cfg.Passes, cfg.Lanes),
 		slots:     make(chan struct{}, cfg.Concurrent),
 		minLength: cfg.MinLength,
 	}
@@ -111,6 +110,8 @@ func NewHasher(cfg HasherConfig) (*Hasher, error) {
 	if h.dummy, err = h.argon2.Hash(rand.Text()); err != nil {
 		return nil, fmt.Errorf("users: %w", err)
 	}
+	// $argon2id$v=19$m=…,t=…,p=…$ as the library writes it, which rounds m.
+	h.current = strings.Join(strings.SplitAfterN(h.dummy.Encode(), "$", 5)[:4], "")
 	return h, nil
 }
 

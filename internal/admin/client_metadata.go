@@ -1,0 +1,294 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/mail"
+	"slices"
+	"strings"
+
+	"idp/internal/idp"
+)
+
+const (
+	maxURI          = 2048 // bytes
+	maxList         = 64   // entries
+	maxScope        = 4096 // bytes
+	minTokenLife    = 60
+	maxTokenLife    = 86400
+	maxRefreshLife  = 90 * 86400
+	maxDefaultMaxAg = 365 * 86400
+)
+
+// withDefaults fills in what RFC 7591 section 2 and OpenID Connect Dynamic
+// Client Registration section 2 give a default.
+func withDefaults(m *idp.ClientMetadata) {
+	if m.ApplicationType == "" {
+		m.ApplicationType = idp.ApplicationWeb
+	}
+	if m.TokenEndpointAuthMethod == "" {
+		m.TokenEndpointAuthMethod = idp.AuthClientSecretBasic
+	}
+	if len(m.GrantTypes) == 0 {
+		m.GrantTypes = []string{idp.GrantAuthorizationCode}
+	}
+	if len(m.ResponseTypes) == 0 && slices.Contains(m.GrantTypes, idp.GrantAuthorizationCode) {
+		m.ResponseTypes = []string{"code"}
+	}
+}
+
+// checkClient adds all faults of the metadata. Its error is one of reading
+// what the metadata is compared with.
+func (s *Service) checkClient(ctx context.Context, f *faults, m idp.ClientMetadata) error {
+	f.name("client_name", m.ClientName)
+	checkFlows(f, m)
+	checkRedirectURIs(f, m)
+	s.checkClientScopes(f, m)
+	checkClientTokens(f, m)
+	checkClientPages(f, m)
+	checkOrigins(f, m.AllowedCORSOrigins)
+	return s.checkAllowedGroups(ctx, f, m.AllowedGroups)
+}
+
+// checkFlows checks what the client may do and how it proves who it is.
+func checkFlows(f *faults, m idp.ClientMetadata) {
+	if m.ApplicationType != idp.ApplicationWeb && m.ApplicationType != idp.ApplicationNative {
+		f.add("application_type", "must be web or native")
+	}
+	methods := []string{idp.AuthNone, idp.AuthClientSecretBasic, idp.AuthClientSecretPost}
+	if !slices.Contains(methods, m.TokenEndpointAuthMethod) {
+		f.add("token_endpoint_auth_method", "must be one of %s", strings.Join(methods, ", "))
+	}
+	public := m.TokenEndpointAuthMethod == idp.AuthNone
+	known := []string{idp.GrantAuthorizationCode, idp.GrantClientCredentials, idp.GrantRefreshToken}
+	for _, g := range m.GrantTypes {
+		if !slices.Contains(known, g) {
+			f.add("grant_types", "%q is not one of %s", g, strings.Join(known, ", "))
+		}
+	}
+	if g := repeated(m.GrantTypes); g != "" {
+		f.add("grant_types", "names %q twice", g)
+	}
+	code := slices.Contains(m.GrantTypes, idp.GrantAuthorizationCode)
+	if public && slices.Contains(m.GrantTypes, idp.GrantClientCredentials) {
+		f.add("grant_types", "client_credentials needs a client that authenticates (RFC 6749 section 4.4)")
+	}
+	if !code && slices.Contains(m.GrantTypes, idp.GrantRefreshToken) {
+		f.add("grant_types", "refresh_token needs authorization_code: no other grant gives refresh tokens")
+	}
+	switch {
+	case code && !slices.Equal(m.ResponseTypes, []string{"code"}):
+		f.add("response_types", "must be code, the only one there is (RFC 9700 section 2.1.2)")
+	case !code && len(m.ResponseTypes) > 0:
+		f.add("response_types", "must be empty without the authorization_code grant")
+	}
+	if public && m.PKCEOptional {
+		f.add("pkce_optional", "a public client cannot go without PKCE (RFC 9700 section 2.1.1)")
+	}
+	if public && len(m.ResourceServerOf) > 0 {
+		f.add("resource_server_of", "needs a client that authenticates (RFC 7662 section 2.1)")
+	}
+}
+
+func checkRedirectURIs(f *faults, m idp.ClientMetadata) {
+	code := slices.Contains(m.GrantTypes, idp.GrantAuthorizationCode)
+	switch {
+	case code && len(m.RedirectURIs) == 0:
+		f.add("redirect_uris", "at least one is needed for the authorization_code grant")
+	case !code && len(m.RedirectURIs) > 0:
+		f.add("redirect_uris", "must be empty without the authorization_code grant")
+	case len(m.RedirectURIs) > maxList:
+		f.add("redirect_uris", "more than %d", maxList)
+		return
+	}
+	if u := repeated(m.RedirectURIs); u != "" {
+		f.add("redirect_uris", "%s: given twice", quoted(u))
+	}
+	for _, u := range m.RedirectURIs {
+		if reason := redirectURIFault(u, m.ApplicationType == idp.ApplicationNative); reason != "" {
+			f.add("redirect_uris", "%s: %s", quoted(u), reason)
+		}
+	}
+}
+
+// checkClientScopes checks that everything the client may ask for exists.
+func (s *Service) checkClientScopes(f *faults, m idp.ClientMetadata) {
+	resources := s.directory.Resources()
+	find := func(audience string) *idp.Resource {
+		i := slices.IndexFunc(resources, func(r *idp.Resource) bool { return r.Audience == audience })
+		if i < 0 {
+			return nil
+		}
+		return resources[i]
+	}
+	var own []*idp.Resource
+	for _, list := range []struct {
+		field     string
+		audiences []string
+	}{{"audience", m.Audience}, {"resource_server_of", m.ResourceServerOf}} {
+		if len(list.audiences) > maxList {
+			f.add(list.field, "more than %d", maxList)
+			continue
+		}
+		if a := repeated(list.audiences); a != "" {
+			f.add(list.field, "%s: given twice", quoted(a))
+		}
+		for _, a := range list.audiences {
+			switch r := find(a); {
+			case r == nil:
+				f.add(list.field, "no resource %s is registered", quoted(a))
+			case list.field == "audience":
+				own = append(own, r)
+			}
+		}
+	}
+
+	if len(m.Scope) > maxScope {
+		f.add("scope", "is longer than %d bytes", maxScope)
+		return
+	}
+	scopes := strings.Fields(m.Scope)
+	if strings.Join(scopes, " ") != m.Scope {
+		f.add("scope", "must be scopes with one space between them")
+	}
+	if sc := repeated(scopes); sc != "" {
+		f.add("scope", "names %s twice", quoted(sc))
+	}
+	code := slices.Contains(m.GrantTypes, idp.GrantAuthorizationCode)
+	for _, sc := range scopes {
+		switch {
+		case !scopeToken(sc):
+			f.add("scope", "%s is not a scope (RFC 6749 section 3.3)", quoted(sc))
+		case idp.IsIdentityScope(sc) && !code:
+			f.add("scope", "%s is about a person and needs the authorization_code grant", sc)
+		case sc == idp.ScopeOfflineAccess && !slices.Contains(m.GrantTypes, idp.GrantRefreshToken):
+			f.add("scope", "offline_access needs the refresh_token grant")
+		case idp.IsIdentityScope(sc):
+		case !slices.ContainsFunc(own, func(r *idp.Resource) bool { _, ok := r.Scope(sc); return ok }):
+			f.add("scope", "%s belongs to no resource in the client's audience%s", quoted(sc), ownersHint(resources, sc))
+		}
+	}
+}
+
+// ownersHint names the resources that have the scope, for a client that forgot
+// to list one.
+func ownersHint(resources []*idp.Resource, scope string) string {
+	var owners []string
+	for _, r := range resources {
+		if _, ok := r.Scope(scope); ok {
+			owners = append(owners, r.Audience)
+		}
+	}
+	if len(owners) == 0 {
+		return ", and no resource has it"
+	}
+	return "; add to audience: " + strings.Join(owners, " or ")
+}
+
+func checkClientTokens(f *faults, m idp.ClientMetadata) {
+	algorithm(f, "id_token_signed_response_alg", m.IDTokenSignedResponseAlg)
+	algorithm(f, "access_token_signing_alg", m.AccessTokenSigningAlg)
+	tokenFormat(f, "access_token_format", m.AccessTokenFormat)
+	seconds(f, "access_token_lifetime", m.AccessTokenLifetime, maxTokenLife)
+	seconds(f, "refresh_token_idle", m.RefreshTokenIdle, maxRefreshLife)
+	seconds(f, "refresh_token_lifetime", m.RefreshTokenLifetime, maxRefreshLife)
+	if m.RefreshTokenIdle > m.RefreshTokenLifetime && m.RefreshTokenLifetime > 0 {
+		f.add("refresh_token_idle", "is longer than refresh_token_lifetime")
+	}
+	if m.DefaultMaxAge != nil && (*m.DefaultMaxAge < 0 || *m.DefaultMaxAge > maxDefaultMaxAg) {
+		f.add("default_max_age", "must be from 0 to %d seconds", maxDefaultMaxAg)
+	}
+}
+
+func algorithm(f *faults, field, alg string) {
+	if alg != "" && !slices.Contains(idp.Algorithms(), alg) {
+		f.add(field, "must be one of %s", strings.Join(idp.Algorithms(), ", "))
+	}
+}
+
+func tokenFormat(f *faults, field, format string) {
+	if format != "" && format != idp.FormatJWT && format != idp.FormatOpaque {
+		f.add(field, "must be jwt or opaque")
+	}
+}
+
+// seconds checks a lifetime; 0 stands for the server's default.
+func seconds(f *faults, field string, value, most int) {
+	if value != 0 && (value < minTokenLife || value > most) {
+		f.add(field, "must be from %d to %d seconds, or 0 for the default", minTokenLife, most)
+	}
+}
+
+func checkClientPages(f *faults, m idp.ClientMetadata) {
+	for _, page := range []struct{ field, uri string }{
+		{"client_uri", m.ClientURI},
+		{"logo_uri", m.LogoURI},
+		{"policy_uri", m.PolicyURI},
+		{"tos_uri", m.TosURI},
+	} {
+		if page.uri != "" {
+			f.addIf(page.field, webURLFault(page.uri))
+		}
+	}
+	if len(m.Contacts) > 10 {
+		f.add("contacts", "more than 10")
+	}
+	for _, c := range m.Contacts {
+		f.addIf("contacts", emailFault(c))
+	}
+}
+
+func checkOrigins(f *faults, origins []string) {
+	if len(origins) > maxList {
+		f.add("allowed_cors_origins", "more than %d", maxList)
+		return
+	}
+	if o := repeated(origins); o != "" {
+		f.add("allowed_cors_origins", "%s: given twice", quoted(o))
+	}
+	for _, o := range origins {
+		if reason := originFault(o); reason != "" {
+			f.add("allowed_cors_origins", "%s: %s", quoted(o), reason)
+		}
+	}
+}
+
+func (s *Service) checkAllowedGroups(ctx context.Context, f *faults, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	groups, err := s.store.Groups(ctx)
+	if err != nil {
+		return fmt.Errorf("admin: read groups: %w", err)
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(groups, func(g idp.Group) bool { return g.Name == name }) {
+			f.add("allowed_groups", "no group %s exists", quoted(name))
+		}
+	}
+	if name := repeated(names); name != "" {
+		f.add("allowed_groups", "%s: given twice", quoted(name))
+	}
+	return nil
+}
+
+// emailFault checks an address as RFC 5322 writes it, without a display name.
+func emailFault(address string) string {
+	if reason := textFault(address, 254, ""); reason != "" {
+		return reason
+	}
+	if a, err := mail.ParseAddress(address); err != nil || a.Address != address {
+		return quoted(address) + " is not an e-mail address"
+	}
+	return ""
+}
+
+// quoted shows the input in a message, short and without anything that could
+// act on a terminal.
+func quoted(input string) string {
+	const most = 120
+	if len(input) > most {
+		return fmt.Sprintf("%+q…", input[:most])
+	}
+	return fmt.Sprintf("%+q", input)
+}
