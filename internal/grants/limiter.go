@@ -30,7 +30,11 @@ func (l *limiter) blocked(key string) time.Duration {
 	now := l.clock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return max(0, l.until[key].Sub(now)-freeGuesses*guessInterval+guessInterval)
+	free := now.Add((freeGuesses - 1) * guessInterval)
+	if until := l.until[key]; until.After(free) {
+		return until.Sub(free)
+	}
+	return 0
 }
 
 // failed counts one failure of the key.
