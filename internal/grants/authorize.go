@@ -447,7 +447,7 @@ func (s *Service) Describe(_ context.Context, flow idp.Flow, who *idp.Authorizat
 	}
 	for _, scope := range s.permitted(req.target, who.Memberships) {
 		i.Scopes = append(i.Scopes, describeScope(scope, req.target.resources))
-		if who.Consent == nil || !who.Consent.WithdrawnAt.IsZero() || !hasScope(who.Consent.Scopes, scope) {
+		if who.Consent == nil || !who.Consent.Stands() || !hasScope(who.Consent.Scopes, scope) {
 			i.NewScopes = append(i.NewScopes, scope)
 		}
 	}

@@ -97,14 +97,14 @@ func (f facts) needsLogin() bool {
 // not prove that it is the client (RFC 6749 section 10.2).
 func (f facts) needsConsent() bool {
 	req, consent := f.request, f.who.Consent
-	askedAnew := consent != nil && consent.WithdrawnAt.IsZero() && !consent.GrantedAt.Before(f.flow.RequestedAt)
+	askedAnew := consent != nil && consent.Stands() && !consent.GrantedAt.Before(f.flow.RequestedAt)
 	if req.prompts("consent") && !askedAnew {
 		return true
 	}
 	if req.client.SkipConsent {
 		return false
 	}
-	if consent == nil || !consent.WithdrawnAt.IsZero() || req.client.Gate(consent.GrantedAt) != nil {
+	if consent == nil || !consent.Stands() || req.client.Gate(consent.GrantedAt) != nil {
 		return true
 	}
 	covered := subset(f.scopes, consent.Scopes) && subset(req.target.audiences(), consent.Resources) &&

@@ -56,7 +56,7 @@ type GrantState struct {
 	User               User
 	Memberships        Memberships
 	SessionEndedAt     time.Time // zero while nobody ended it
-	ConsentWithdrawnAt time.Time // zero while it stands
+	ConsentWithdrawnAt time.Time // the last withdrawal; zero for none
 }
 
 // CodeRedemption is the one use of an authorization code.

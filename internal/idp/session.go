@@ -37,8 +37,13 @@ type Consent struct {
 	RedirectOrigins []string
 	Remembered      bool // false: good for the request it was given in only
 	GrantedAt       time.Time
-	WithdrawnAt     time.Time // zero while it stands
+	// WithdrawnAt is the last withdrawal, zero for none. It stays when the
+	// person allows the client anew, so that what was issued before stays dead.
+	WithdrawnAt time.Time
 }
+
+// Stands reports whether the consent was not withdrawn since it was given.
+func (c *Consent) Stands() bool { return c.WithdrawnAt.Before(c.GrantedAt) }
 
 // AuthorizationContext is all that deciding an authorization request needs to
 // know about the browser that sent it: one read.
