@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"time"
+
+	"idp/internal/idp"
+)
+
+// complete fills in what the caller may leave out of an event.
+func (s *Store) complete(ctx context.Context, e idp.Event) idp.Event {
+	e.At = s.orNow(e.At)
+	if e.ID.IsZero() {
+		e.ID = newEventID(s.now())
+	}
+	request := idp.RequestFrom(ctx)
+	if e.RequestID == "" {
+		e.RequestID = request.ID
+	}
+	if e.RemoteAddr == "" {
+		e.RemoteAddr = request.RemoteAddr
+	}
+	return e
+}
+
+func (s *Store) completeAll(ctx context.Context, events []idp.Event) []idp.Event {
+	out := make([]idp.Event, len(events))
+	for i, e := range events {
+		out[i] = s.complete(ctx, e)
+	}
+	return out
+}
+
+// mirror tells of events that are committed.
+func (s *Store) mirror(events ...idp.Event) {
+	if s.cfg.Mirror == nil {
+		return
+	}
+	for _, e := range events {
+		s.cfg.Mirror(e)
+	}
+}
+
+// newEventID returns a version 7 UUID (RFC 9562 section 5.7).
+func newEventID(now time.Time) idp.ID {
+	id := firstEventID(now)
+	var random [10]byte
+	_, _ = rand.Read(random[:]) // never fails
+	copy(id[6:], random[:])
+	id[6] = id[6]&0x0f | 0x70
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+// firstEventID returns the least identifier that an event of that millisecond
+// can have.
+func firstEventID(at time.Time) idp.ID {
+	var id idp.ID
+	var stamp [8]byte
+	binary.BigEndian.PutUint64(stamp[:], uint64(max(0, at.UnixMilli())))
+	copy(id[:6], stamp[2:])
+	return id
+}
+
+func eventArgs(e idp.Event) []any {
+	detail := document{}
+	if len(e.Detail) > 0 {
+		detail.value = e.Detail
+	}
+	return []any{
+		e.ID, idp.DayOf(e.At), e.At, e.Kind, e.ClientID, e.UserID, e.SessionID, e.GrantID, e.RequestID, e.RemoteAddr, detail,
+	}
+}
+
+const insertEvent = `
+INSERT INTO audit_events (event_id, occurred_on, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, detail)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+
+func eventStatement(e idp.Event) statement { return statement{insertEvent, eventArgs(e)} }
+
+func eventStatements(events []idp.Event) []statement {
+	out := make([]statement, len(events))
+	for i, e := range events {
+		out[i] = eventStatement(e)
+	}
+	return out
+}
+
+// AppendEvents writes events that belong to no other change, in one round trip
+// and one transaction.
+func (s *Store) AppendEvents(ctx context.Context, events []idp.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return s.write(ctx, nil, events...)
+}
+
+// write runs unconditional statements and their events as one batch.
+func (s *Store) write(ctx context.Context, statements []statement, events ...idp.Event) error {
+	completed := s.completeAll(ctx, events)
+	if _, err := s.port.batch(ctx, append(statements, eventStatements(completed)...)); err != nil {
+		return err
+	}
+	s.mirror(completed...)
+	return nil
+}
+
+// change runs f and writes the events in one transaction. f says whether it
+// changed anything; if not, no event is written.
+func (s *Store) change(ctx context.Context, events []idp.Event, f func(q querier) (bool, error)) error {
+	completed := s.completeAll(ctx, events)
+	var written bool
+	err := s.port.inTx(ctx, func(q querier) error {
+		var err error
+		if written, err = f(q); err != nil || !written {
+			return err
+		}
+		for _, e := range completed {
+			if _, err := q.exec(ctx, insertEvent, eventArgs(e)...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && written {
+		s.mirror(completed...)
+	}
+	return err
+}
+
+const selectEvents = `
+SELECT event_id, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, detail
+FROM audit_events
+WHERE event_id > $1
+ORDER BY event_id
+LIMIT $2`
+
+// Events returns up to limit events after the given one, oldest first. The zero
+// ID begins at the beginning.
+func (s *Store) Events(ctx context.Context, after idp.ID, limit int) ([]idp.Event, error) {
+	return s.events(ctx, selectEvents, after[:], limit)
+}
+
+const selectLastEvents = `
+SELECT event_id, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, detail
+FROM audit_events
+ORDER BY event_id DESC
+LIMIT $1`
+
+// LastEvents returns the limit newest events, newest first.
+func (s *Store) LastEvents(ctx context.Context, limit int) ([]idp.Event, error) {
+	return s.events(ctx, selectLastEvents, limit)
+}
+
+func (s *Store) events(ctx context.Context, sql string, args ...any) ([]idp.Event, error) {
+	var events []idp.Event
+	err := s.port.query(ctx, func(r row) error {
+		var e idp.Event
+		if err := r.Scan(&e.ID, &e.At, &e.Kind, &e.ClientID, &e.UserID, &e.SessionID, &e.GrantID, &e.RequestID, &e.RemoteAddr, document{&e.Detail}); err != nil {
+			return err
+		}
+		events = append(events, e)
+		return nil
+	}, sql, args...)
+	return events, err
+}

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"idp/internal/idp"
+)
+
+// Clients are read through the Directory.
+
+// An identifier that was deleted may be taken again; tokens from before its new
+// life stay dead.
+const insertClient = `
+INSERT INTO clients (client_id, metadata, disabled, tokens_valid_after, created_at, updated_at, revision)
+VALUES ($1, $2, $3, $4, $5, $6, (SELECT revision FROM revisions WHERE topic = 'directory'))
+ON CONFLICT (client_id) DO UPDATE
+SET metadata = excluded.metadata, disabled = excluded.disabled, tokens_valid_after = excluded.created_at,
+    created_at = excluded.created_at, updated_at = excluded.updated_at, revision = excluded.revision, deleted_at = NULL
+WHERE clients.deleted_at IS NOT NULL`
+
+// CreateClient registers a client with its secrets. A taken identifier is
+// idp.ErrConflict.
+func (s *Store) CreateClient(ctx context.Context, c idp.Client, event idp.Event) error {
+	if err := checkNames("client_id", c.ClientID); err != nil {
+		return err
+	}
+	c.CreatedAt = s.orNow(c.CreatedAt)
+	if c.UpdatedAt.IsZero() {
+		c.UpdatedAt = c.CreatedAt
+	}
+	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		n, err := q.exec(ctx, insertClient, c.ClientID, document{c.ClientMetadata}, c.Disabled, c.TokensValidAfter, c.CreatedAt, c.UpdatedAt)
+		if err := expect(n, err, idp.ErrConflict); err != nil {
+			return err
+		}
+		for _, secret := range c.Secrets {
+			if err := s.insertSecret(ctx, q, c.ClientID, secret); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+const updateClient = `
+UPDATE clients
+SET metadata = $1, disabled = $2, tokens_valid_after = $3, updated_at = $4,
+    revision = (SELECT revision FROM revisions WHERE topic = 'directory')
+WHERE client_id = $5 AND deleted_at IS NULL`
+
+// UpdateClient replaces metadata, Disabled and TokensValidAfter.
+func (s *Store) UpdateClient(ctx context.Context, c idp.Client, event idp.Event) error {
+	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		n, err := q.exec(ctx, updateClient, document{c.ClientMetadata}, c.Disabled, c.TokensValidAfter, s.now(), c.ClientID)
+		return expect(n, err, idp.ErrNotFound)
+	})
+}
+
+const deleteClient = `
+UPDATE clients
+SET metadata = '{}', disabled = TRUE, deleted_at = $1,
+    revision = (SELECT revision FROM revisions WHERE topic = 'directory')
+WHERE client_id = $2 AND deleted_at IS NULL`
+
+const (
+	deleteClientSecrets  = `DELETE FROM client_secrets WHERE client_id = $1`
+	deleteClientConsents = `DELETE FROM consents WHERE client_id = $1`
+)
+
+// DeleteClient removes a client with its secrets and the consents to it.
+func (s *Store) DeleteClient(ctx context.Context, clientID string, event idp.Event) error {
+	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		n, err := q.exec(ctx, deleteClient, s.now(), clientID)
+		if err := expect(n, err, idp.ErrNotFound); err != nil {
+			return err
+		}
+		if _, err := q.exec(ctx, deleteClientSecrets, clientID); err != nil {
+			return err
+		}
+		_, err = q.exec(ctx, deleteClientConsents, clientID)
+		return err
+	})
+}
+
+const insertClientSecret = `
+INSERT INTO client_secrets (secret_id, client_id, secret_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
+
+func (s *Store) insertSecret(ctx context.Context, q querier, clientID string, secret idp.ClientSecret) error {
+	created := s.orNow(secret.CreatedAt)
+	if secret.ID.IsZero() {
+		secret.ID = newEventID(created)
+	}
+	_, err := q.exec(ctx, insertClientSecret, secret.ID, clientID, secret.Hash, created, secret.ExpiresAt)
+	return err
+}
+
+const touchClient = `
+UPDATE clients
+SET updated_at = $1, revision = (SELECT revision FROM revisions WHERE topic = 'directory')
+WHERE client_id = $2 AND deleted_at IS NULL`
+
+const expireClientSecrets = `
+UPDATE client_secrets
+SET expires_at = $1
+WHERE client_id = $2 AND (expires_at IS NULL OR expires_at > $1)`
+
+const pruneClientSecrets = `
+DELETE FROM client_secrets WHERE client_id = $1 AND expires_at <= $2`
+
+// AddClientSecret gives a client a new secret. The others end at
+// expireOthersAt at the latest; the zero time leaves them alone. Secrets that
+// have ended are removed.
+func (s *Store) AddClientSecret(ctx context.Context, clientID string, secret idp.ClientSecret, expireOthersAt time.Time, event idp.Event) error {
+	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		n, err := q.exec(ctx, touchClient, s.now(), clientID)
+		if err := expect(n, err, idp.ErrNotFound); err != nil {
+			return err
+		}
+		if !expireOthersAt.IsZero() {
+			if _, err := q.exec(ctx, expireClientSecrets, expireOthersAt, clientID); err != nil {
+				return err
+			}
+		}
+		if _, err := q.exec(ctx, pruneClientSecrets, clientID, s.now()); err != nil {
+			return err
+		}
+		return s.insertSecret(ctx, q, clientID, secret)
+	})
+}
+
+const selectChangedClients = `
+SELECT client_id, metadata, disabled, tokens_valid_after, created_at, updated_at, deleted_at
+FROM clients
+WHERE revision > $1
+ORDER BY client_id`
+
+const selectChangedClientSecrets = `
+SELECT s.client_id, s.secret_id, s.secret_hash, s.created_at, s.expires_at
+FROM clients c
+JOIN client_secrets s ON s.client_id = c.client_id
+WHERE c.revision > $1
+ORDER BY s.client_id, s.created_at, s.secret_id`
+
+// changedClients reads the clients that changed after a revision, and which
+// identifiers were deleted, for the directory.
+func (s *Store) changedClients(ctx context.Context, revision int64) (changed []*idp.Client, deleted []string, err error) {
+	byID := map[string]*idp.Client{}
+	err = s.port.query(ctx, func(r row) error {
+		c := &idp.Client{}
+		var deletedAt time.Time
+		if err := r.Scan(&c.ClientID, document{&c.ClientMetadata}, &c.Disabled, &c.TokensValidAfter, &c.CreatedAt, &c.UpdatedAt, &deletedAt); err != nil {
+			return err
+		}
+		if !deletedAt.IsZero() {
+			deleted = append(deleted, c.ClientID)
+			return nil
+		}
+		byID[c.ClientID] = c
+		changed = append(changed, c)
+		return nil
+	}, selectChangedClients, revision)
+	if err != nil || len(changed) == 0 {
+		return changed, deleted, err
+	}
+	err = s.port.query(ctx, func(r row) error {
+		var clientID string
+		var secret idp.ClientSecret
+		if err := r.Scan(&clientID, &secret.ID, &secret.Hash, &secret.CreatedAt, &secret.ExpiresAt); err != nil {
+			return err
+		}
+		if c, ok := byID[clientID]; ok {
+			c.Secrets = append(c.Secrets, secret)
+		}
+		return nil
+	}, selectChangedClientSecrets, revision)
+	return changed, deleted, err
+}

@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+
+	"idp/internal/idp"
+)
+
+const (
+	insertRole      = `INSERT INTO roles (role_name, description) VALUES ($1, $2)`
+	updateRole      = `UPDATE roles SET description = $1 WHERE role_name = $2`
+	clearRoleScopes = `DELETE FROM role_scopes WHERE role_name = $1`
+	clearRoleGroups = `DELETE FROM role_groups WHERE role_name = $1`
+	insertRoleScope = `INSERT INTO role_scopes (role_name, audience, scope) VALUES ($1, $2, $3) ON CONFLICT (role_name, audience, scope) DO NOTHING`
+	insertRoleGroup = `INSERT INTO role_groups (role_name, group_name) VALUES ($1, $2) ON CONFLICT (role_name, group_name) DO NOTHING`
+)
+
+// SaveRole stores a role whole: a new one, where a taken name is
+// idp.ErrConflict, or one that exists, where an unknown name is
+// idp.ErrNotFound. So is an unknown resource or group in it.
+func (s *Store) SaveRole(ctx context.Context, role idp.Role, create bool, event idp.Event) error {
+	if err := checkNames("name", role.Name); err != nil {
+		return err
+	}
+	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		if create {
+			if _, err := q.exec(ctx, insertRole, role.Name, role.Description); err != nil {
+				return err
+			}
+		} else {
+			n, err := q.exec(ctx, updateRole, role.Description, role.Name)
+			if err := expect(n, err, idp.ErrNotFound); err != nil {
+				return err
+			}
+		}
+		for _, clear := range []string{clearRoleScopes, clearRoleGroups} {
+			if _, err := q.exec(ctx, clear, role.Name); err != nil {
+				return err
+			}
+		}
+		for _, scope := range role.Scopes {
+			if _, err := q.exec(ctx, insertRoleScope, role.Name, scope.Audience, scope.Scope); err != nil {
+				return err
+			}
+		}
+		for _, group := range role.Groups {
+			if _, err := q.exec(ctx, insertRoleGroup, role.Name, group); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+const deleteRole = `DELETE FROM roles WHERE role_name = $1`
+
+// DeleteRole removes a role from everybody who holds it.
+func (s *Store) DeleteRole(ctx context.Context, name string, event idp.Event) error {
+	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		n, err := q.exec(ctx, deleteRole, name)
+		return expect(n, err, idp.ErrNotFound)
+	})
+}
+
+const insertUserRole = `
+INSERT INTO user_roles (user_id, role_name) VALUES ($1, $2) ON CONFLICT (user_id, role_name) DO NOTHING`
+
+// AssignRole gives a user a role; who holds it already keeps it, without an
+// event. An unknown role or user is idp.ErrNotFound.
+func (s *Store) AssignRole(ctx context.Context, role, userID string, event idp.Event) error {
+	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
+		n, err := q.exec(ctx, insertUserRole, userID, role)
+		return n > 0, err
+	})
+}
+
+const deleteUserRole = `
+DELETE FROM user_roles WHERE user_id = $1 AND role_name = $2`
+
+// UnassignRole takes a role from a user. Who does not hold it directly is
+// idp.ErrNotFound.
+func (s *Store) UnassignRole(ctx context.Context, role, userID string, event idp.Event) error {
+	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
+		n, err := q.exec(ctx, deleteUserRole, userID, role)
+		return true, expect(n, err, idp.ErrNotFound)
+	})
+}
+
+const (
+	selectRoles      = `SELECT role_name, description FROM roles ORDER BY role_name`
+	selectRoleScopes = `SELECT role_name, audience, scope FROM role_scopes ORDER BY role_name, audience, scope`
+	selectRoleGroups = `SELECT role_name, group_name FROM role_groups ORDER BY role_name, group_name`
+)
+
+// roles reads all roles, for the directory.
+func (s *Store) roles(ctx context.Context) ([]idp.Role, error) {
+	var roles []idp.Role
+	byName := map[string]int{}
+	err := s.port.query(ctx, func(r row) error {
+		var role idp.Role
+		if err := r.Scan(&role.Name, &role.Description); err != nil {
+			return err
+		}
+		byName[role.Name] = len(roles)
+		roles = append(roles, role)
+		return nil
+	}, selectRoles)
+	if err != nil {
+		return nil, err
+	}
+	err = s.port.query(ctx, func(r row) error {
+		var name string
+		var scope idp.RoleScope
+		if err := r.Scan(&name, &scope.Audience, &scope.Scope); err != nil {
+			return err
+		}
+		if i, ok := byName[name]; ok {
+			roles[i].Scopes = append(roles[i].Scopes, scope)
+		}
+		return nil
+	}, selectRoleScopes)
+	if err != nil {
+		return nil, err
+	}
+	err = s.port.query(ctx, func(r row) error {
+		var name, group string
+		if err := r.Scan(&name, &group); err != nil {
+			return err
+		}
+		if i, ok := byName[name]; ok {
+			roles[i].Groups = append(roles[i].Groups, group)
+		}
+		return nil
+	}, selectRoleGroups)
+	return roles, err
+}

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"idp/internal/idp"
+)
+
+// settingTokensValidAfter holds the instant before which every token of every
+// client is dead, as RFC 3339 text.
+const settingTokensValidAfter = "tokens_valid_after"
+
+const selectSetting = `SELECT value FROM settings WHERE setting_name = $1`
+
+// Setting returns the value of a setting.
+func (s *Store) Setting(ctx context.Context, name string) ([]byte, error) {
+	var value []byte
+	err := one(ctx, s.port, []any{&value}, selectSetting, name)
+	return value, err
+}
+
+const insertSetting = `
+INSERT INTO settings (setting_name, value, updated_at) VALUES ($1, $2, $3)`
+
+// InsertSetting stores a setting that must not exist yet: idp.ErrConflict if
+// it does.
+func (s *Store) InsertSetting(ctx context.Context, name string, value []byte) error {
+	return s.changeDirectory(ctx, nil, func(q querier) error {
+		_, err := q.exec(ctx, insertSetting, name, value, s.now())
+		return err
+	})
+}
+
+const upsertSetting = `
+INSERT INTO settings (setting_name, value, updated_at) VALUES ($1, $2, $3)
+ON CONFLICT (setting_name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`
+
+// SetSetting stores a setting, whether it exists or not.
+func (s *Store) SetSetting(ctx context.Context, name string, value []byte, event idp.Event) error {
+	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		_, err := q.exec(ctx, upsertSetting, name, value, s.now())
+		return err
+	})
+}
+
+// SetTokensValidAfter kills every token of every client that was issued before
+// at. The directory merges it into its clients.
+func (s *Store) SetTokensValidAfter(ctx context.Context, at time.Time, event idp.Event) error {
+	return s.SetSetting(ctx, settingTokensValidAfter, []byte(idp.Instant(at).Format(time.RFC3339Nano)), event)
+}
+
+// tokensValidAfter reads what SetTokensValidAfter wrote; zero for nothing.
+func (s *Store) tokensValidAfter(ctx context.Context) (time.Time, error) {
+	value, err := s.Setting(ctx, settingTokensValidAfter)
+	if errors.Is(err, idp.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	at, err := time.Parse(time.RFC3339Nano, string(value))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("setting %s: %w", settingTokensValidAfter, err)
+	}
+	return at.UTC(), nil
+}

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"idp/internal/idp"
+)
+
+// The engines.
+const (
+	enginePostgres = "postgres"
+	engineSQLite   = "sqlite"
+)
+
+// defaultGrantRetention covers the longest life of a grant when Config does
+// not say otherwise.
+const defaultGrantRetention = 30 * 24 * time.Hour
+
+// Config says which database to open and how.
+type Config struct {
+	// URL is postgres://…, postgresql://… or sqlite:PATH.
+	URL string
+	Now func() time.Time
+	// Logger takes warnings: retries, maintenance that could not be done.
+	Logger *slog.Logger
+	// Mirror is called for every audit event after its transaction. Nil for
+	// none.
+	Mirror func(idp.Event)
+	// MaxConns limits the connections to PostgreSQL; 0 is four per core.
+	MaxConns int
+	// GrantRetention is the longest absolute lifetime of a grant: partitions
+	// are made that far ahead, and sessions kept that long behind. 0 is 30 days.
+	GrantRetention time.Duration
+	// AuditRetention is how long audit events are kept; 0 is for ever.
+	AuditRetention time.Duration
+	// Exclusive takes the server's lock on a SQLite file. A second server is
+	// refused; the command line works beside it.
+	Exclusive bool
+}
+
+// Store is an open database. Its methods may be called from many goroutines.
+type Store struct {
+	cfg    Config
+	engine string
+	port   port
+	holder string // names this store in leases
+
+	mu          sync.Mutex
+	directories []*Directory
+}
+
+// Open opens the database without changing it: see Migrate. PostgreSQL is not
+// contacted yet, so that a server can start before its database.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Now == nil {
+		return nil, errors.New("store: Config.Now is missing")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.GrantRetention <= 0 {
+		cfg.GrantRetention = defaultGrantRetention
+	}
+	s := &Store{cfg: cfg, holder: rand.Text()}
+	if path, ok := strings.CutPrefix(cfg.URL, "sqlite:"); ok {
+		if path == "" {
+			return nil, idp.Invalid("database_url", "sqlite: needs a path behind it")
+		}
+		lite, err := openSQLite(path, cfg.Exclusive)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, sentinel(err))
+		}
+		s.engine, s.port = engineSQLite, lite
+		return s, nil
+	}
+	if !strings.HasPrefix(cfg.URL, "postgres://") && !strings.HasPrefix(cfg.URL, "postgresql://") {
+		return nil, idp.Invalid("database_url", "must begin with postgres://, postgresql:// or sqlite:")
+	}
+	pgCfg, err := postgresConfig(cfg.URL, cfg.MaxConns)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err) // pgx leaves the password out
+	}
+	pg, err := openPostgres(ctx, pgCfg, cfg.Logger)
+	if err != nil {
+		return nil, sentinel(err)
+	}
+	s.engine, s.port = enginePostgres, pg
+	return s, nil
+}
+
+// Close ends all connections. It waits for what is under way.
+func (s *Store) Close() { s.port.close() }
+
+// Engine returns "postgres" or "sqlite".
+func (s *Store) Engine() string { return s.engine }
+
+// Ping asks the database for a sign of life.
+func (s *Store) Ping(ctx context.Context) error { return s.port.ping(ctx) }
+
+func (s *Store) now() time.Time { return idp.Instant(s.cfg.Now()) }
+
+func (s *Store) today() idp.Day { return idp.DayOf(s.cfg.Now()) }
+
+// orNow returns t, or the clock's time for none.
+func (s *Store) orNow(t time.Time) time.Time {
+	if t.IsZero() {
+		return s.now()
+	}
+	return idp.Instant(t)
+}
+
+// expect turns a change of no row into missing.
+func expect(changed int64, err, missing error) error {
+	if err == nil && changed == 0 {
+		return missing
+	}
+	return err
+}
+
+// checkNames refuses names that would be read back as several.
+func checkNames(field string, names ...string) error {
+	for _, name := range names {
+		if name == "" || strings.Contains(name, lineBreak) {
+			return idp.Invalid(field, "must be one line that is not empty")
+		}
+	}
+	return nil
+}
+
+// checkWords refuses values that would be read back as several.
+func checkWords(field string, values ...[]string) error {
+	for _, list := range values {
+		for _, value := range list {
+			if value == "" || strings.Contains(value, " ") {
+				return idp.Invalid(field, "must hold no spaces and not be empty")
+			}
+		}
+	}
+	return nil
+}

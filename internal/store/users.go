@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"idp/internal/idp"
+)
+
+func userDests(u *idp.User) []any {
+	return []any{
+		&u.ID, &u.Username, &u.PasswordHash, &u.State, document{&u.Profile}, &u.TokensValidAfter, &u.CreatedAt, &u.UpdatedAt,
+	}
+}
+
+func membershipDests(m *idp.Memberships) []any {
+	return []any{(*lines)(&m.Groups), (*lines)(&m.Roles)}
+}
+
+func sortMemberships(m *idp.Memberships) {
+	slices.Sort(m.Groups)
+	slices.Sort(m.Roles)
+}
+
+// usernameKey is the form in which user names are compared and unique.
+func usernameKey(username string) string { return strings.ToLower(username) }
+
+const selectUserByUsername = `
+SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at
+FROM users
+WHERE username_key = $1`
+
+// UserByUsername finds a user by name, without regard to case.
+func (s *Store) UserByUsername(ctx context.Context, username string) (idp.User, error) {
+	var u idp.User
+	err := one(ctx, s.port, userDests(&u), selectUserByUsername, usernameKey(username))
+	return u, err
+}
+
+const selectUser = `
+SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at
+FROM users
+WHERE user_id = $1`
+
+// User finds a user by subject identifier.
+func (s *Store) User(ctx context.Context, id string) (idp.User, error) {
+	var u idp.User
+	err := one(ctx, s.port, userDests(&u), selectUser, id)
+	return u, err
+}
+
+const selectUsers = `
+SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at
+FROM users
+WHERE username_key > $1
+ORDER BY username_key
+LIMIT $2`
+
+// Users returns up to limit users whose names come after the given one. The
+// empty name begins at the beginning.
+func (s *Store) Users(ctx context.Context, after string, limit int) ([]idp.User, error) {
+	return s.users(ctx, selectUsers, usernameKey(after), limit)
+}
+
+func (s *Store) users(ctx context.Context, sql string, args ...any) ([]idp.User, error) {
+	var users []idp.User
+	err := s.port.query(ctx, func(r row) error {
+		var u idp.User
+		if err := r.Scan(userDests(&u)...); err != nil {
+			return err
+		}
+		users = append(users, u)
+		return nil
+	}, sql, args...)
+	return users, err
+}
+
+const insertUser = `
+INSERT INTO users (user_id, username, username_key, password_hash, state, profile, tokens_valid_after, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+
+// CreateUser stores a new user. A taken name or identifier is idp.ErrConflict.
+func (s *Store) CreateUser(ctx context.Context, u idp.User, events ...idp.Event) error {
+	if u.ID == "" || u.Username == "" {
+		return idp.Invalid("username", "must not be empty")
+	}
+	if u.State == "" {
+		u.State = idp.UserActive
+	}
+	u.CreatedAt = s.orNow(u.CreatedAt)
+	if u.UpdatedAt.IsZero() {
+		u.UpdatedAt = u.CreatedAt
+	}
+	return s.write(ctx, []statement{{insertUser, []any{
+		u.ID, u.Username, usernameKey(u.Username), u.PasswordHash, u.State, document{u.Profile}, u.TokensValidAfter, u.CreatedAt, u.UpdatedAt,
+	}}}, events...)
+}
+
+const updateUser = `
+UPDATE users
+SET username = $1, username_key = $2, profile = $3, updated_at = $4,
+    tokens_valid_after = CASE WHEN state = 'active' AND $5 THEN $4 ELSE tokens_valid_after END, state = $6
+WHERE user_id = $7`
+
+// UpdateUser replaces name, profile and state. Disabling also ends what was
+// proven before, see SetUserState.
+func (s *Store) UpdateUser(ctx context.Context, u idp.User, events ...idp.Event) error {
+	if u.Username == "" {
+		return idp.Invalid("username", "must not be empty")
+	}
+	return s.change(ctx, events, func(q querier) (bool, error) {
+		n, err := q.exec(ctx, updateUser, u.Username, usernameKey(u.Username), document{u.Profile}, s.now(), u.State != idp.UserActive, u.State, u.ID)
+		return true, expect(n, err, idp.ErrNotFound)
+	})
+}
+
+const setPassword = `
+UPDATE users
+SET password_hash = $1, updated_at = $2, tokens_valid_after = CASE WHEN $3 THEN $4 ELSE tokens_valid_after END
+WHERE user_id = $5`
+
+// SetPassword replaces the password's hash. Sessions and tokens from before
+// validAfter die; the zero time keeps them.
+func (s *Store) SetPassword(ctx context.Context, id, hash string, validAfter time.Time, event idp.Event) error {
+	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
+		n, err := q.exec(ctx, setPassword, hash, s.now(), !validAfter.IsZero(), validAfter, id)
+		return true, expect(n, err, idp.ErrNotFound)
+	})
+}
+
+const setUserState = `
+UPDATE users
+SET updated_at = $1, tokens_valid_after = CASE WHEN state = 'active' AND $2 THEN $1 ELSE tokens_valid_after END, state = $3
+WHERE user_id = $4`
+
+// SetUserState enables or disables a user. Disabling also ends what was proven
+// before, so that enabling again does not bring it back.
+func (s *Store) SetUserState(ctx context.Context, id string, state idp.UserState, at time.Time, event idp.Event) error {
+	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
+		n, err := q.exec(ctx, setUserState, s.orNow(at), state != idp.UserActive, state, id)
+		return true, expect(n, err, idp.ErrNotFound)
+	})
+}
+
+const (
+	deleteUser         = `DELETE FROM users WHERE user_id = $1`
+	deleteUserSessions = `DELETE FROM sessions WHERE user_id = $1`
+	deleteUserConsents = `DELETE FROM consents WHERE user_id = $1`
+)
+
+// DeleteUser removes a user with memberships, sessions and consents. What was
+// issued to the user is dead, as nothing is found without the user.
+func (s *Store) DeleteUser(ctx context.Context, id string, event idp.Event) error {
+	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
+		n, err := q.exec(ctx, deleteUser, id)
+		if err := expect(n, err, idp.ErrNotFound); err != nil {
+			return false, err
+		}
+		if _, err := q.exec(ctx, deleteUserSessions, id); err != nil {
+			return false, err
+		}
+		_, err = q.exec(ctx, deleteUserConsents, id)
+		return true, err
+	})
+}
+
+const selectMemberships = `
+SELECT
+    (SELECT string_agg(m.group_name, $1) FROM group_members m WHERE m.user_id = u.user_id),
+    (SELECT string_agg(r.role_name, $1) FROM user_roles r WHERE r.user_id = u.user_id)
+FROM users u
+WHERE u.user_id = $2`
+
+// Memberships returns the user's groups and own roles.
+func (s *Store) Memberships(ctx context.Context, userID string) (idp.Memberships, error) {
+	var m idp.Memberships
+	err := one(ctx, s.port, membershipDests(&m), selectMemberships, lineBreak, userID)
+	sortMemberships(&m)
+	return m, err
+}
