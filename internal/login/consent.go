@@ -192,8 +192,6 @@ func scopesOnPage(interaction idp.Interaction, user idp.User) (groups []web.Scop
 		}
 		if line.Label == "" {
 			line.Label = s.Name
-		} else {
-			line.Detail = s.Name
 		}
 		i := slices.IndexFunc(groups, func(g web.ScopeGroup) bool { return g.Name == s.Resource })
 		if i < 0 {

@@ -102,18 +102,5 @@ func random(size int) []byte {
 // event starts an audit event about the request in ctx.
 func event(r *http.Request, kind idp.EventKind, at time.Time) idp.Event {
 	request := idp.RequestFrom(r.Context())
-	return idp.Event{ID: timeOrdered(at), At: at, Kind: kind, RequestID: request.ID, RemoteAddr: request.RemoteAddr}
-}
-
-// timeOrdered makes an identifier that sorts by time: RFC 9562 section 5.7.
-func timeOrdered(at time.Time) idp.ID {
-	var id idp.ID
-	copy(id[:], random(len(id)))
-	ms := at.UnixMilli()
-	for i := range 6 {
-		id[i] = byte(ms >> (8 * (5 - i)))
-	}
-	id[6] = id[6]&0x0f | 0x70
-	id[8] = id[8]&0x3f | 0x80
-	return id
+	return idp.Event{ID: idp.TimeOrderedID(at, idp.ID(random(16))), At: at, Kind: kind, RequestID: request.ID, RemoteAddr: request.RemoteAddr}
 }

@@ -40,10 +40,17 @@ func (l *Login) submitted(w http.ResponseWriter, r *http.Request) (url.Values, i
 	return form, flow, err
 }
 
+// forgeries names in the audit why a form was not believed.
+var forgeries = map[error]string{
+	errCrossOrigin:  "cross_origin",
+	errFlowMissing:  "no_flow",
+	errOtherBrowser: "other_browser",
+}
+
 // forged records that somebody may have tried to act in a person's name.
 func (l *Login) forged(r *http.Request, why error) error {
 	e := event(r, idp.EventCSRFRejected, idp.Instant(l.Now()))
-	e.Detail = map[string]string{"reason": why.Error(), "target": r.URL.Path}
+	e.Detail = map[string]string{"reason": forgeries[why], "target": r.URL.Path}
 	l.Audit.Note(r.Context(), e)
 	return why
 }

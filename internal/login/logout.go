@@ -51,7 +51,7 @@ func (l *Login) signOut(w http.ResponseWriter, r *http.Request) error {
 		now := idp.Instant(l.Now())
 		ended := event(r, idp.EventSessionEnded, now)
 		ended.UserID, ended.SessionID = held.User.ID, held.Session.ID.String()
-		ended.Detail = map[string]string{"reason": "signed out"}
+		ended.Detail = map[string]string{"reason": "signed_out"}
 		if err := l.Store.EndSession(r.Context(), held.Session.ID, now, ended); err != nil {
 			return err
 		}

@@ -153,7 +153,7 @@ func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Fl
 		ends = held.Session.ID
 		ended := event(r, idp.EventSessionEnded, now)
 		ended.UserID, ended.SessionID = held.User.ID, ends.String()
-		ended.Detail = map[string]string{"reason": "replaced by a new sign-in"}
+		ended.Detail = map[string]string{"reason": "replaced"}
 		events = append(events, ended)
 	}
 	succeeded := event(r, idp.EventLoginSucceeded, now)

@@ -6,8 +6,9 @@ const caps = document.getElementById("caps");
 if (field && toggle) {
   const show = (visible) => {
     field.type = visible ? "text" : "password";
-    toggle.setAttribute("aria-pressed", String(visible));
-    toggle.textContent = visible ? "Hide" : "Show";
+    const verb = visible ? "Hide" : "Show";
+    toggle.textContent = verb;
+    toggle.setAttribute("aria-label", `${verb} password`);
   };
   toggle.hidden = false;
   toggle.addEventListener("click", () => {
