@@ -100,7 +100,7 @@ func (k *Keyring) readAccessToken(payload []byte, now time.Time) (idp.AccessToke
 	if issuer != k.cfg.Issuer {
 		return idp.AccessToken{}, malformed("another issuer's")
 	}
-	if t.ID, err = idp.ParseID(jti); err != nil || t.ID.IsZero() {
+	if t.ID, err = idp.ParseID(jti); err != nil || t.ID.IsZero() || t.ID.String() != jti {
 		return idp.AccessToken{}, malformed("jti is not ours")
 	}
 	if gid != "" {

@@ -113,7 +113,7 @@ func (k *Keyring) VerifyIDToken(raw string) (idp.IDToken, error) {
 		return idp.IDToken{}, malformed("another issuer's")
 	}
 	if sid != "" {
-		if t.SessionID, err = idp.ParseID(sid); err != nil {
+		if t.SessionID, err = idp.ParseID(sid); err != nil || t.SessionID.String() != sid {
 			return idp.IDToken{}, malformed("sid is not ours")
 		}
 	}

@@ -71,16 +71,16 @@ func NewMaster(key []byte) (*Master, error) {
 // The error does not show the text.
 func ParseMasterKey(text string) ([]byte, error) {
 	text = strings.TrimSpace(text)
-	// Hex first: its characters are base64 as well.
-	if key, err := hex.DecodeString(text); err == nil && len(key) >= masterKeySize {
-		return key, nil
-	}
 	body := strings.TrimRight(text, "=")
-	encoding := base64.RawStdEncoding
-	if strings.ContainsAny(body, "-_") {
-		encoding = base64.RawURLEncoding
+	decode := base64.RawStdEncoding.Strict().DecodeString
+	switch {
+	// Hex digits are base64 as well, but no base64 of a random key is hex.
+	case strings.Trim(text, "0123456789abcdefABCDEF") == "":
+		decode = hex.DecodeString
+	case strings.ContainsAny(body, "-_"):
+		decode = base64.RawURLEncoding.Strict().DecodeString
 	}
-	key, err := encoding.DecodeString(body)
+	key, err := decode(body)
 	switch {
 	case err != nil || strings.ContainsAny(body, "\r\n") || len(text)-len(body) > 2:
 		return nil, errors.New("master key: want base64 or hex")
