@@ -1,0 +1,26 @@
+package users
+
+// Computed returns how many hashes were computed or waited their turn, but for
+// the one that New makes.
+func (h *Hasher) Computed() int64 { return h.computed.Load() }
+
+// Occupy takes all turns until the returned function is called.
+func (h *Hasher) Occupy() (free func()) {
+	for range cap(h.slots) {
+		h.slots <- struct{}{}
+	}
+	return func() {
+		for range cap(h.slots) {
+			<-h.slots
+		}
+	}
+}
+
+// AddressKey is the throttle key of a remote address.
+func AddressKey(remote string) string { return addressKey(remote) }
+
+// AccountKey is the throttle key of a user name.
+func AccountKey(username string) string { return accountKey(username) }
+
+// Concurrent is how many hashes run at once.
+func (h *Hasher) Concurrent() int { return cap(h.slots) }
