@@ -119,14 +119,13 @@ func (c *framedConn) inLine(b byte) bool {
 	}
 	if b == ':' && !c.named {
 		c.named = true
-		switch name := string(bytes.ToLower(c.line)); {
-		case c.read > longestLine:
-		case name == "content-length":
+		switch string(bytes.ToLower(c.line)) {
+		case "content-length":
 			if c.sized || c.chunked {
 				return false
 			}
 			c.isSize, c.sized = true, true
-		case name == "transfer-encoding":
+		case "transfer-encoding":
 			if c.sized || c.old {
 				return false
 			}

@@ -149,4 +149,3 @@ func (s *Server) stop(drain bool) error {
 	}
 	return err
 }
-
