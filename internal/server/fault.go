@@ -33,8 +33,8 @@ func (p *public) fault(w http.ResponseWriter, r *http.Request, f Fault, page boo
 	}
 }
 
-// errorCode is the OAuth error code that comes nearest.
-func (f Fault) errorCode() string {
+// Code is the OAuth error code that comes nearest.
+func (f Fault) Code() string {
 	switch {
 	case f.Status == http.StatusNotFound:
 		return "not_found"
@@ -49,7 +49,7 @@ func writeJSON(w http.ResponseWriter, f Fault) {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 		URI         string `json:"error_uri,omitempty"`
-	}{f.errorCode(), f.Message, f.Link}
+	}{f.Code(), f.Message, f.Link}
 	body, err := json.Marshal(answer)
 	if err != nil {
 		panic(err) // three strings always encode
