@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"time"
 
 	"idp/internal/idp"
@@ -43,24 +42,17 @@ func (s *Store) mirror(events ...idp.Event) {
 	}
 }
 
-// newEventID returns a version 7 UUID (RFC 9562 section 5.7).
+// newEventID returns an identifier that sorts by time.
 func newEventID(now time.Time) idp.ID {
-	id := firstEventID(now)
-	var random [10]byte
+	var random idp.ID
 	_, _ = rand.Read(random[:]) // never fails
-	copy(id[6:], random[:])
-	id[6] = id[6]&0x0f | 0x70
-	id[8] = id[8]&0x3f | 0x80
-	return id
+	return idp.TimeOrderedID(now, random)
 }
 
-// firstEventID returns the least identifier that an event of that millisecond
-// can have.
+// firstEventID returns what sorts before the identifiers of that time.
 func firstEventID(at time.Time) idp.ID {
-	var id idp.ID
-	var stamp [8]byte
-	binary.BigEndian.PutUint64(stamp[:], uint64(max(0, at.UnixMilli())))
-	copy(id[:6], stamp[2:])
+	id := idp.TimeOrderedID(at, idp.ID{})
+	clear(id[6:])
 	return id
 }
 

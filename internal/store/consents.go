@@ -10,23 +10,26 @@ import (
 )
 
 func consentDests(c *idp.Consent) []any {
-	return []any{&c.UserID, &c.ClientID, (*words)(&c.Scopes), (*words)(&c.Resources), &c.Remembered, &c.GrantedAt, &c.WithdrawnAt}
+	return []any{
+		&c.UserID, &c.ClientID, (*words)(&c.Scopes), (*words)(&c.Resources), (*words)(&c.RedirectOrigins),
+		&c.Remembered, &c.GrantedAt, &c.WithdrawnAt,
+	}
 }
 
 const selectConsent = `
-SELECT user_id, client_id, scopes, resources, remembered, granted_at, withdrawn_at, last_event_id
+SELECT user_id, client_id, scopes, resources, redirect_origins, remembered, granted_at, withdrawn_at, last_event_id
 FROM consents
 WHERE user_id = $1 AND client_id = $2`
 
 // The row is replaced only in the version that was read: its last event. The
-// last withdrawal stays.
+// withdrawal stays.
 const upsertConsent = `
-INSERT INTO consents (user_id, client_id, scopes, resources, remembered, granted_at, last_event_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO consents (user_id, client_id, scopes, resources, redirect_origins, remembered, granted_at, last_event_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (user_id, client_id) DO UPDATE
-SET scopes = excluded.scopes, resources = excluded.resources, remembered = excluded.remembered,
-    granted_at = excluded.granted_at, withdrawn_at = NULL, last_event_id = excluded.last_event_id
-WHERE consents.last_event_id = $8`
+SET scopes = excluded.scopes, resources = excluded.resources, redirect_origins = excluded.redirect_origins,
+    remembered = excluded.remembered, granted_at = excluded.granted_at, last_event_id = excluded.last_event_id
+WHERE consents.last_event_id = $9`
 
 const insertEventOfConsent = `
 INSERT INTO audit_events (event_id, occurred_on, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, detail)
@@ -34,9 +37,10 @@ SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
 FROM consents WHERE user_id = $12 AND client_id = $13 AND last_event_id = $1`
 
 // SaveConsent stores what a person allowed a client, added to what was allowed
-// before, unless that was withdrawn. Remembered and GrantedAt are replaced.
+// before, unless that was withdrawn. Remembered and GrantedAt are replaced;
+// WithdrawnAt stays as it is stored.
 func (s *Store) SaveConsent(ctx context.Context, c idp.Consent, event idp.Event) error {
-	if err := checkWords("scope", c.Scopes, c.Resources); err != nil {
+	if err := checkWords("scope", c.Scopes, c.Resources, c.RedirectOrigins); err != nil {
 		return err
 	}
 	event = s.complete(ctx, event)
@@ -50,12 +54,20 @@ func (s *Store) SaveConsent(ctx context.Context, c idp.Consent, event idp.Event)
 		if err != nil {
 			return err
 		}
-		scopes, resources := c.Scopes, c.Resources
-		if before.WithdrawnAt.IsZero() {
-			scopes, resources = union(before.Scopes, scopes), union(before.Resources, resources)
+		merged := c
+		if before.Stands() {
+			merged.Scopes = union(before.Scopes, c.Scopes)
+			merged.Resources = union(before.Resources, c.Resources)
+			merged.RedirectOrigins = union(before.RedirectOrigins, c.RedirectOrigins)
+		}
+		if !before.WithdrawnAt.Before(merged.GrantedAt) { // by a clock that is ahead
+			merged.GrantedAt = before.WithdrawnAt.Add(time.Microsecond)
 		}
 		changed, err := s.port.batch(ctx, []statement{
-			{upsertConsent, []any{c.UserID, c.ClientID, words(scopes), words(resources), c.Remembered, c.GrantedAt, event.ID, version}},
+			{upsertConsent, []any{
+				merged.UserID, merged.ClientID, words(merged.Scopes), words(merged.Resources), words(merged.RedirectOrigins),
+				merged.Remembered, merged.GrantedAt, event.ID, version,
+			}},
 			{insertEventOfConsent, append(eventArgs(event), c.UserID, c.ClientID)},
 		})
 		if err != nil {
@@ -82,8 +94,8 @@ func union(a, b []string) []string {
 
 const withdrawConsent = `
 UPDATE consents
-SET withdrawn_at = $1, last_withdrawn_at = $1, last_event_id = $2
-WHERE user_id = $3 AND client_id = $4 AND withdrawn_at IS NULL`
+SET withdrawn_at = CASE WHEN granted_at > $1 THEN granted_at ELSE $1 END, last_event_id = $2
+WHERE user_id = $3 AND client_id = $4 AND (withdrawn_at IS NULL OR withdrawn_at < granted_at)`
 
 // WithdrawConsent takes back what a person allowed a client; everything issued
 // before dies with it. It is idp.ErrNotFound when nothing stood.
@@ -104,7 +116,7 @@ func (s *Store) WithdrawConsent(ctx context.Context, userID, clientID string, at
 }
 
 const selectConsents = `
-SELECT user_id, client_id, scopes, resources, remembered, granted_at, withdrawn_at
+SELECT user_id, client_id, scopes, resources, redirect_origins, remembered, granted_at, withdrawn_at
 FROM consents
 WHERE user_id = $1
 ORDER BY client_id`

@@ -50,7 +50,7 @@ const grantStateColumns = `
     u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at,
     (SELECT string_agg(m.group_name, $1) FROM group_members m WHERE m.user_id = u.user_id),
     (SELECT string_agg(r.role_name, $1) FROM user_roles r WHERE r.user_id = u.user_id),
-    s.ended_at, c.last_withdrawn_at`
+    s.ended_at, c.withdrawn_at`
 
 func grantStateDests(st *idp.GrantState) []any {
 	g := &st.Grant
@@ -74,9 +74,6 @@ WHERE g.expires_on = $2 AND g.grant_id = $3`
 
 // GrantState returns a grant with all that decides whether it lives. It is
 // idp.ErrNotFound when the grant or its user is gone.
-//
-// ConsentWithdrawnAt is the last withdrawal, even if the person has allowed the
-// client again since: what was issued before stays dead.
 func (s *Store) GrantState(ctx context.Context, h idp.GrantHandle) (idp.GrantState, error) {
 	var state idp.GrantState
 	if err := one(ctx, s.port, grantStateDests(&state), selectGrantState, lineBreak, h.ExpiresOn, h.ID); err != nil {

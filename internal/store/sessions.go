@@ -14,7 +14,7 @@ SELECT
     u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at,
     (SELECT string_agg(m.group_name, $1) FROM group_members m WHERE m.user_id = u.user_id),
     (SELECT string_agg(r.role_name, $1) FROM user_roles r WHERE r.user_id = u.user_id),
-    c.user_id, c.client_id, c.scopes, c.resources, c.remembered, c.granted_at, c.withdrawn_at
+    c.user_id, c.client_id, c.scopes, c.resources, c.redirect_origins, c.remembered, c.granted_at, c.withdrawn_at
 FROM sessions s
 JOIN users u ON u.user_id = s.user_id
 LEFT JOIN consents c ON c.user_id = s.user_id AND c.client_id = $2

@@ -101,19 +101,19 @@ CREATE TABLE user_roles (
 );
 CREATE INDEX user_roles_role_name_idx ON user_roles (role_name);
 
--- withdrawn_at ends when the person allows the client again;
--- last_withdrawn_at stays, and keeps what was issued before it dead.
+-- withdrawn_at stays when the person allows the client again, and keeps what was
+-- issued before it dead.
 -- last_event_id is the audit event of the last change, and the row's version.
 CREATE TABLE consents (
-    user_id           text        NOT NULL,
-    client_id         text        NOT NULL,
-    scopes            text        NOT NULL,
-    resources         text        NOT NULL,
-    remembered        boolean     NOT NULL,
-    granted_at        timestamptz NOT NULL,
-    withdrawn_at      timestamptz,
-    last_withdrawn_at timestamptz,
-    last_event_id     uuid        NOT NULL,
+    user_id          text        NOT NULL,
+    client_id        text        NOT NULL,
+    scopes           text        NOT NULL,
+    resources        text        NOT NULL,
+    redirect_origins text        NOT NULL,
+    remembered       boolean     NOT NULL,
+    granted_at       timestamptz NOT NULL,
+    withdrawn_at     timestamptz,
+    last_event_id    uuid        NOT NULL,
     CONSTRAINT consents_pkey PRIMARY KEY (user_id, client_id)
 );
 CREATE INDEX consents_client_id_idx ON consents (client_id);

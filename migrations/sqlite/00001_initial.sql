@@ -104,18 +104,18 @@ CREATE TABLE user_roles (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX user_roles_role_name_idx ON user_roles (role_name);
 
--- withdrawn_at ends when the person allows the client again;
--- last_withdrawn_at stays, and keeps what was issued before it dead.
+-- withdrawn_at stays when the person allows the client again, and keeps what was
+-- issued before it dead.
 -- last_event_id is the audit event of the last change, and the row's version.
 CREATE TABLE consents (
     user_id              TEXT    NOT NULL,
     client_id            TEXT    NOT NULL,
     scopes               TEXT    NOT NULL,
     resources            TEXT    NOT NULL,
+    redirect_origins     TEXT    NOT NULL,
     remembered           INTEGER NOT NULL,
     granted_at           INTEGER NOT NULL,
     withdrawn_at         INTEGER,
-    last_withdrawn_at    INTEGER,
     last_event_id        BLOB    NOT NULL,
     CONSTRAINT consents_pkey PRIMARY KEY (user_id, client_id)
 ) STRICT;

@@ -1,0 +1,178 @@
+package storetest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// install is what a machine without PostgreSQL is told.
+const install = "PostgreSQL is not installed: apt-get install -y postgresql, or set IDP_TEST_DATABASE_URL"
+
+// cluster is the process's own cluster: started by the first test that asks.
+var cluster = sync.OnceValues(startCluster)
+
+// Postgres returns the URL of a fresh, empty database that is dropped when the
+// test ends.
+func Postgres(t *testing.T) string {
+	t.Helper()
+	server := os.Getenv("IDP_TEST_DATABASE_URL")
+	if server == "" {
+		var err error
+		if server, err = cluster(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := "idp_test_" + strings.ToLower(rand.Text())
+	administer(t, server, "CREATE DATABASE "+name)
+	t.Cleanup(func() { administer(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal("IDP_TEST_DATABASE_URL is no URL")
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+func administer(t *testing.T, server, sql string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // also runs after the test's own context
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		t.Fatalf("test server: %v", err)
+	}
+	defer func() { _ = conn.Close(ctx) }() // the statement's error is the one that matters
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// supervise runs the server until its standard input ends, which it does when
+// the test process is gone, however that came about.
+const supervise = `
+"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c synchronous_commit=off \
+  -c full_page_writes=off -c max_connections=200 -c max_locks_per_transaction=256 >"$2/log" 2>&1 &
+server=$!
+cat >/dev/null
+kill -QUIT $server
+wait $server
+rm -rf "$2"
+`
+
+// startCluster makes a cluster that listens on a socket in its own directory,
+// and returns its URL.
+func startCluster() (string, error) {
+	bin, err := binaries()
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp("/tmp", "idp-pg-") // short: a socket's path is limited
+	if err != nil {
+		return "", err
+	}
+	attr := &syscall.SysProcAttr{Setpgid: true} // an interrupt is for the tests, not for it
+	if os.Geteuid() == 0 {                      // PostgreSQL refuses to run as root
+		if attr.Credential, err = systemUser(); err != nil {
+			return "", err
+		}
+		if err := os.Chown(dir, int(attr.Credential.Uid), int(attr.Credential.Gid)); err != nil {
+			return "", err
+		}
+	}
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"),
+		"-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+	initdb.SysProcAttr = attr
+	initdb.Dir = dir
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	server := exec.Command("/bin/sh", "-c", supervise, "idp-test-postgres", bin, dir)
+	server.SysProcAttr = attr
+	server.Dir = "/"
+	lifeline, err := server.StdinPipe() // never closed by hand
+	if err != nil {
+		return "", err
+	}
+	if err := server.Start(); err != nil {
+		return "", err
+	}
+	keepOpen(lifeline)
+	address := (&url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}).String()
+	return address, waitReady(address, filepath.Join(dir, "log"))
+}
+
+var lifelines []io.Closer
+
+// keepOpen holds on to a pipe until the process ends.
+func keepOpen(c io.Closer) { lifelines = append(lifelines, c) }
+
+func waitReady(address, log string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, address)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		if ctx.Err() != nil {
+			out, _ := os.ReadFile(log) // may not exist; the error says enough
+			return fmt.Errorf("test cluster: %w\n%s", err, out)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// binaries finds the newest installed server.
+func binaries() (string, error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil {
+		return "", err
+	}
+	version := func(path string) int {
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path)))) // 0 for none
+		return n
+	}
+	if len(found) > 0 {
+		return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })), nil
+	}
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	return "", fmt.Errorf("%s", install)
+}
+
+// systemUser finds somebody to run the server as.
+func systemUser() (*syscall.Credential, error) {
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid), NoSetGroups: true}, nil
+	}
+	return nil, fmt.Errorf("tests run as root and there is no user postgres or nobody to run PostgreSQL as")
+}
