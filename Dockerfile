@@ -5,10 +5,10 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
-ARG TARGETOS TARGETARCH
+ARG TARGETOS TARGETARCH VERSION
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -buildvcs=false -ldflags='-s -w' -o /out/idp ./cmd/idp
+    go build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$VERSION" -o /out/idp ./cmd/idp
 # The volume's mount point belongs to the user of the image, so that a new
 # volume does, too.
 RUN install -d -m 0700 /out/data && install -d -m 1777 /out/tmp
