@@ -105,6 +105,7 @@ type ErrorPage struct {
 	Message   string // for the person
 	Code      string // for the person's developer; empty for none
 	RequestID string
+	Again     string // where to start over; empty when there is no such place
 }
 
 func (LoginPage) template() string   { return "login.html" }

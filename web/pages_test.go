@@ -61,6 +61,10 @@ func samples() map[string]any {
 			Layout: layout("This request cannot be completed"), Message: "Go back and start again.",
 			Code: "invalid_request", RequestID: "req-1",
 		},
+		"error_again": web.ErrorPage{
+			Layout: layout("This request cannot be completed"), Message: "This page was open for too long.",
+			Again: "/oauth2/auth?flow=sealed", RequestID: "req-1",
+		},
 		"error_bare": web.ErrorPage{Layout: layout("Something went wrong"), Message: "Try again."},
 	}
 }

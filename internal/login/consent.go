@@ -36,7 +36,7 @@ func (l *Login) showConsent(w http.ResponseWriter, r *http.Request) error {
 	}
 	interaction, err := l.describe(r.Context(), flow, held)
 	if err != nil {
-		return err
+		return l.decideAgain(w, r, flow, err)
 	}
 	return l.consentPage(w, r, http.StatusOK, flow, interaction, held, false)
 }
@@ -90,7 +90,7 @@ func (l *Login) decide(w http.ResponseWriter, r *http.Request) error {
 	}
 	interaction, err := l.describe(r.Context(), flow, held)
 	if err != nil {
-		return err
+		return l.decideAgain(w, r, flow, err)
 	}
 	if interaction.Client == nil {
 		return idp.ErrNotFound
@@ -114,6 +114,7 @@ func (l *Login) allow(w http.ResponseWriter, r *http.Request, flow idp.Flow, int
 	consent := idp.Consent{
 		UserID: held.User.ID, ClientID: interaction.Client.ClientID,
 		Scopes: scopeNames(interaction), Resources: sorted(interaction.Resources),
+		RedirectOrigins: []string{idp.RedirectOrigin(interaction.RedirectURI)},
 		// An answer to a client that anybody can impersonate is good once
 		// (RFC 8252 section 8.6).
 		Remembered: remember && interaction.Client.ImpersonationProof(interaction.RedirectURI),

@@ -20,6 +20,13 @@ var (
 	errFlowExpired  = errors.New("flow expired")
 )
 
+// expiredFlow is this browser's own flow, only too old: the person may start
+// again with what was asked, not with what was answered.
+type expiredFlow struct{ sealed, request string }
+
+func (*expiredFlow) Error() string { return errFlowExpired.Error() }
+func (*expiredFlow) Unwrap() error { return errFlowExpired }
+
 // submitted is the one gate of all forms. It returns the fields and the flow
 // of a form that a page of ours showed in this browser, not too long ago.
 func (l *Login) submitted(w http.ResponseWriter, r *http.Request) (url.Values, idp.Flow, error) {
@@ -82,7 +89,7 @@ func (l *Login) open(r *http.Request, sealed string) (idp.Flow, error) {
 		return idp.Flow{}, errOtherBrowser
 	}
 	if !l.Now().Before(flow.RequestedAt.Add(l.Lifetimes.Flow)) {
-		return idp.Flow{}, errFlowExpired
+		return idp.Flow{}, &expiredFlow{sealed: sealed, request: flow.Request}
 	}
 	return flow, nil
 }

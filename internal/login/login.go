@@ -176,6 +176,18 @@ func (l *Login) goOn(w http.ResponseWriter, r *http.Request, flow idp.Flow) erro
 	return nil
 }
 
+// decideAgain leaves a flow that cannot be described any more to the
+// authorization endpoint, which finds the same fault and knows whether the
+// client may be told.
+func (l *Login) decideAgain(w http.ResponseWriter, r *http.Request, flow idp.Flow, err error) error {
+	if errors.Is(err, idp.ErrUnavailable) {
+		return err
+	}
+	idp.RequestFrom(r.Context()).Cause = err
+	flow.Shown = nil
+	return l.goOn(w, r, flow)
+}
+
 // describe tells what the flow asks; nothing when nobody waits for it.
 func (l *Login) describe(ctx context.Context, flow idp.Flow, held *idp.AuthorizationContext) (idp.Interaction, error) {
 	if flow.Request == "" {

@@ -406,6 +406,13 @@ func TestLogin_AccountChoice(t *testing.T) {
 		}
 	}
 
+	// Sent back here after the choice: now only the password helps.
+	sealed, err := s.master.SealFlow(flow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.get("/login?flow="+sealed).is(t, http.StatusOK).says(t, `id="login-form"`, `value="alice"`)
+
 	s.now = s.now.Add(2 * time.Hour) // idle for too long
 	got := b.post("/login", url.Values{"flow": {b.flow(request)}, "action": {"continue"}}).is(t, http.StatusUnprocessableEntity)
 	got.says(t, "Your session has ended", `id="login-form"`)
@@ -535,7 +542,7 @@ func TestFlow_Expired(t *testing.T) {
 	sessions := len(s.sessions)
 	s.now = s.now.Add(idp.DefaultLifetimes().Flow)
 	for _, path := range []string{"/login", "/consent"} {
-		b.get(path+"?flow="+flow).is(t, http.StatusBadRequest).says(t, "start again")
+		b.get(path+"?flow="+flow).is(t, http.StatusBadRequest).says(t, `id="again" href="/oauth2/auth?flow=`+flow+`"`)
 		got := b.post(path, url.Values{"flow": {flow}, "username": {"alice"}, "password": {"correct horse"}, "decision": {"allow"}})
 		got.is(t, http.StatusBadRequest).says(t, "start again")
 		if strings.Contains(got.body, "alice") {

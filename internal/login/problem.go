@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -36,13 +37,26 @@ func (l *Login) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if shown.status == http.StatusServiceUnavailable {
 		retryAfter(w, databaseRetry)
 	}
-	l.ErrorPage(w, r, shown.status, shown.code, shown.message)
+	l.errorPage(w, r, shown.status, web.ErrorPage{Message: shown.message, Code: shown.code, Again: l.again(err)})
+}
+
+// again is where a person whose flow expired starts over, empty for any other
+// error.
+func (l *Login) again(err error) string {
+	expired, ok := errors.AsType[*expiredFlow](err)
+	switch {
+	case !ok:
+		return ""
+	case expired.request == "":
+		return l.base + "/login"
+	}
+	return l.base + "/oauth2/auth?flow=" + url.QueryEscape(expired.sealed)
 }
 
 func explain(err error) *problem {
 	switch {
 	case errors.Is(err, errFlowExpired):
-		return &problem{http.StatusBadRequest, "invalid_request", "This page was open for too long, so nothing was done. Go back to the application and start again."}
+		return &problem{http.StatusBadRequest, "invalid_request", "This page was open for too long, so nothing was done. Please start again."}
 	case errors.Is(err, errCrossOrigin):
 		return &problem{http.StatusForbidden, "access_denied", "This form was sent from another site, so nothing was done. Go back to the application and start again."}
 	case errors.Is(err, errOtherBrowser), errors.Is(err, errFlowMissing):
@@ -64,10 +78,12 @@ func retryAfter(w http.ResponseWriter, wait time.Duration) {
 // may hold a secret or another's data.
 func (l *Login) ErrorPage(w http.ResponseWriter, r *http.Request, status int, code, message string) {
 	l.protect(w.Header())
-	l.render(w, r, status, web.ErrorPage{
-		Layout: l.layout(heading(status)), Message: message, Code: code,
-		RequestID: idp.RequestFrom(r.Context()).ID,
-	})
+	l.errorPage(w, r, status, web.ErrorPage{Message: message, Code: code})
+}
+
+func (l *Login) errorPage(w http.ResponseWriter, r *http.Request, status int, page web.ErrorPage) {
+	page.Layout, page.RequestID = l.layout(heading(status)), idp.RequestFrom(r.Context()).ID
+	l.render(w, r, status, page)
 }
 
 func heading(status int) string {

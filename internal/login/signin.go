@@ -21,9 +21,7 @@ const (
 	maxUserAgent = 256  // bytes
 	saltSize     = 16   // bytes
 
-	// Authentication context and method of a password (RFC 8176 section 2).
-	passwordACR = "1"
-	passwordAMR = "pwd"
+	passwordAMR = "pwd" // RFC 8176 section 2
 )
 
 // ServeLogin asks who the person is, and starts a session for them.
@@ -47,14 +45,16 @@ func (l *Login) showLogin(w http.ResponseWriter, r *http.Request) error {
 	}
 	interaction, err := l.describe(r.Context(), flow, held)
 	if err != nil {
-		return err
+		return l.decideAgain(w, r, flow, err)
 	}
-	// 3. The page that fits.
+	// 3. The page that fits. Who has chosen an account and is back here has to
+	// prove to be its owner.
 	anew := r.URL.Query().Get("prompt") == "login"
+	chosen := held != nil && flow.AccountChosen == held.Session.ID.String()
 	switch {
 	case held != nil && !anew && flow.Request == "":
 		return l.goOn(w, r, flow)
-	case held != nil && !anew && interaction.SelectAccount:
+	case held != nil && !anew && !chosen && interaction.SelectAccount:
 		return l.showAccounts(w, r, flow, interaction, held)
 	}
 	page := web.LoginPage{Username: interaction.LoginHint}
@@ -141,7 +141,7 @@ func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Fl
 	request, now := idp.RequestFrom(r.Context()), idp.Instant(l.Now())
 	session := idp.Session{
 		UserID: user.ID, Salt: random(saltSize),
-		AuthTime: now, ACR: passwordACR, AMR: []string{passwordAMR},
+		AuthTime: now, ACR: idp.ACRPassword, AMR: []string{passwordAMR},
 		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(l.Lifetimes.SessionAbsolute),
 		RemoteAddr: request.RemoteAddr, UserAgent: clip(request.UserAgent, maxUserAgent),
 	}
