@@ -41,6 +41,7 @@ const (
 	EventResourceChanged       EventKind = "resource.changed"
 	EventKeyCreated            EventKind = "key.created"
 	EventKeyRetired            EventKind = "key.retired"
+	EventSettingChanged        EventKind = "setting.changed"
 )
 
 // Event is one row of the audit: who did what to whom, when, and how it ended.
