@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"crypto/rand"
-	"fmt"
 	"testing"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 
 	"idp/internal/idp"
 	"idp/internal/store"
-	"idp/internal/store/storetest"
 )
 
 // Fixtures: what the tests below stand on.
@@ -108,21 +106,4 @@ func same(t *testing.T, want, got any) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
 	}
-}
-
-func TestSmoke(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, open func(*testing.T) *store.Store) {
-		s := open(t)
-		sc := newScene(t, s)
-		state, err := s.GrantState(t.Context(), sc.grant.Handle)
-		require.NoError(t, err)
-		same(t, sc.grant, state.Grant)
-		token := accessToken(t, sc.grant.Handle)
-		require.NoError(t, s.RedeemCode(t.Context(), redemption(sc.grant), &token, event(idp.EventTokenIssued)))
-		require.ErrorIs(t, s.RedeemCode(t.Context(), redemption(sc.grant), &token, event(idp.EventTokenIssued)), idp.ErrAlreadyUsed)
-		ts, err := s.AccessTokenState(t.Context(), idp.DayOf(token.ExpiresAt), token.ID)
-		require.NoError(t, err)
-		same(t, token, ts.Token)
-		fmt.Println(countEvents(t, s, idp.EventTokenIssued))
-	})
 }
