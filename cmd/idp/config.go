@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"idp/internal/idp"
+	"idp/internal/tokens"
 )
 
 // Config is everything that can be configured. A field's yaml tag is its key;
@@ -20,10 +21,10 @@ type Config struct {
 	DatabaseURL      DatabaseURL    `yaml:"database_url" allowed:"postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH"`
 	DatabaseURLFile  string         `yaml:"database_url_file" allowed:"the path of a file that holds the database URL"`
 	DataDir          string         `yaml:"data_dir" allowed:"the path of a directory"`
-	MasterKey        idp.Secret     `yaml:"master_key" allowed:"at least 32 random bytes in base64, as idp key generate-master makes them"`
+	MasterKey        idp.Secret     `yaml:"master_key" allowed:"at least 32 random bytes in base64 or hex, as idp key generate-master makes them"`
 	MasterKeyFile    string         `yaml:"master_key_file" allowed:"the path of a file that only its owner can read"`
-	Listen           string         `yaml:"listen" allowed:"HOST:PORT or :PORT"`
-	ManagementListen string         `yaml:"management_listen" allowed:"HOST:PORT, :PORT or off"`
+	Listen           string         `yaml:"listen" allowed:"HOST:PORT, :PORT or unix:PATH"`
+	ManagementListen string         `yaml:"management_listen" allowed:"HOST:PORT, :PORT, unix:PATH or off"`
 	TrustedProxies   []netip.Prefix `yaml:"trusted_proxies" allowed:"networks such as 10.0.0.0/8 or single addresses"`
 	TLSCert          string         `yaml:"tls_cert" allowed:"the path of a PEM file, together with tls_key"`
 	TLSKey           string         `yaml:"tls_key" allowed:"the path of a PEM file, together with tls_cert"`
@@ -61,14 +62,14 @@ type LifetimesConfig struct {
 // and is published for publish_ahead before it starts.
 type KeysConfig struct {
 	RotateEvery  Duration `yaml:"rotate_every" min:"1h"`
-	PublishAhead Duration `yaml:"publish_ahead" min:"10m"`
+	PublishAhead Duration `yaml:"publish_ahead" min:"15m"`
 }
 
 // PasswordsConfig is the cost of an argon2id hash, and how many are made at
 // once.
 type PasswordsConfig struct {
 	MemoryKiB     int `yaml:"memory_kib" min:"19456" max:"4194304"`
-	Iterations    int `yaml:"iterations" min:"1" max:"100"`
+	Iterations    int `yaml:"iterations" min:"2" max:"100"`
 	Parallelism   int `yaml:"parallelism" min:"1" max:"255"`
 	MinLength     int `yaml:"min_length" min:"8" max:"64"`
 	MaxConcurrent int `yaml:"max_concurrent" min:"0" max:"1024"`
@@ -102,7 +103,7 @@ func defaultConfig() Config {
 			SessionAbsolute: Duration(l.SessionAbsolute),
 			Flow:            Duration(l.Flow),
 		},
-		Keys:      KeysConfig{RotateEvery: Duration(90 * day), PublishAhead: Duration(2 * day)},
+		Keys:      KeysConfig{RotateEvery: Duration(30 * day), PublishAhead: Duration(day)},
 		Passwords: PasswordsConfig{MemoryKiB: 64 << 10, Iterations: 3, Parallelism: 1, MinLength: 12},
 		Log:       LogConfig{Level: "info", Format: "text"},
 	}
@@ -156,8 +157,8 @@ func (l *loader) validate() {
 	if c.MasterKey != "" && c.MasterKeyFile != "" {
 		l.bothSet("master_key")
 	} else if c.MasterKey != "" {
-		if _, err := decodeMasterKey(c.MasterKey.Reveal()); err != nil {
-			l.faultAt("master_key", err.Error())
+		if _, err := tokens.ParseMasterKey(c.MasterKey.Reveal()); err != nil {
+			l.faultAt("master_key", errMasterKeyFormat.Error())
 		}
 	} else if c.MasterKeyFile != "" {
 		if _, err := readMasterKeyFile(c.MasterKeyFile); err != nil {
@@ -245,6 +246,9 @@ func isLoopbackHost(host string) bool {
 }
 
 func isListenAddress(address string) bool {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return path != ""
+	}
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return false

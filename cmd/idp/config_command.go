@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"idp/internal/idp"
+	"idp/internal/server"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -34,7 +35,7 @@ func (a *app) configCommand() *cobra.Command {
 				return withCode(exitConfiguration, errNoMasterKey)
 			}
 			if cfg.TLSCert != "" {
-				if _, err := loadCertificate(cfg); err != nil {
+				if _, err := server.LoadCertificate(cfg.TLSCert, cfg.TLSKey); err != nil {
 					return withCode(exitConfiguration, err)
 				}
 			}

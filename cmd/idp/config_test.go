@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"idp/internal/tokens"
 )
 
 // writeConfig writes a configuration file and returns its path.
@@ -65,10 +67,10 @@ func TestConfigFaults(t *testing.T) {
 			want: []string{
 				`idp.yaml:2: lifetimes.code: "60": must be a duration from 1s to 10m`,
 				`idp.yaml:4: passwords.memory_kib: "lots": must be a whole number from 19456 to 4194304`,
-				`idp.yaml:5: passwords.iterations: "3.5": must be a whole number from 1 to 100`,
+				`idp.yaml:5: passwords.iterations: "3.5": must be a whole number from 2 to 100`,
 				`idp.yaml:6: trusted_proxies: "10.0.0.0/8": must be networks such as 10.0.0.0/8 or single addresses`,
 				`idp.yaml:7: audit: "strict": must be a section of keys: mode, retention`,
-				`idp.yaml:8: listen: a list: must be HOST:PORT or :PORT`,
+				`idp.yaml:8: listen: a list: must be HOST:PORT, :PORT or unix:PATH`,
 			},
 		},
 		"values out of bounds": {
@@ -136,12 +138,12 @@ func TestConfigFaults(t *testing.T) {
 			env: []string{"IDP_MASTER_KEY=hunter2hunter2", "IDP_DATABASE_URL=mysql://root:hunter2@db/idp"},
 			want: []string{
 				`IDP_DATABASE_URL: database_url: must start with postgres:// or sqlite:`,
-				`IDP_MASTER_KEY: master_key: must be at least 32 random bytes in base64: idp key generate-master makes one`,
+				`IDP_MASTER_KEY: master_key: must be at least 32 random bytes in base64 or hex: idp key generate-master makes one`,
 			},
 		},
 		"secret of a wrong type": {
 			file: "master_key: 12345678\n",
-			want: []string{`idp.yaml:1: master_key: must be at least 32 random bytes in base64, as idp key generate-master makes them`},
+			want: []string{`idp.yaml:1: master_key: must be at least 32 random bytes in base64 or hex, as idp key generate-master makes them`},
 		},
 		"http beyond this machine": {
 			file: "listen: :8080\nissuer: http://id.example.com\n",
@@ -193,7 +195,7 @@ func TestConfigSecretsFromFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	url, key := filepath.Join(dir, "url"), filepath.Join(dir, "key")
-	for path, text := range map[string]string{url: "postgres://idp:p%40ss@db/idp\n", key: newMasterKey() + "\n"} {
+	for path, text := range map[string]string{url: "postgres://idp:p%40ss@db/idp\n", key: tokens.GenerateMasterKey() + "\n"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +211,7 @@ func TestConfigSecretsFromFiles(t *testing.T) {
 	if got := cfg.DatabaseURL.String(); strings.Contains(got, "ss@") {
 		t.Errorf("printing shows the password: %s", got)
 	}
-	if master, err := configuredMasterKey(cfg); err != nil || len(master) != masterKeyBytes {
+	if master, err := configuredMasterKey(cfg); err != nil || len(master) != 32 {
 		t.Errorf("master key of %d bytes, %v", len(master), err)
 	}
 

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,21 +27,18 @@ func (a *app) healthcheckCommand() *cobra.Command {
 			if cfg.ManagementListen == "off" {
 				return withCode(exitConfiguration, errors.New("management_listen is off: there is nothing to ask"))
 			}
-			host, port, err := net.SplitHostPort(cfg.ManagementListen)
-			if err != nil {
-				return err
-			}
-			if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-				host = "127.0.0.1"
-			}
-			client := http.Client{Timeout: 4 * time.Second, Transport: &http.Transport{Proxy: nil}}
-			request, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+			client := http.Client{Timeout: 4 * time.Second, Transport: &http.Transport{
+				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					return dialListener(ctx, cfg.ManagementListen)
+				},
+			}}
+			request, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, "http://localhost/readyz", nil)
 			if err != nil {
 				return err
 			}
 			response, err := client.Do(request)
 			if err != nil {
-				return withCode(exitUnavailable, fmt.Errorf("no server answers on %s: is idp serve running, with this management_listen?", net.JoinHostPort(host, port)))
+				return withCode(exitUnavailable, fmt.Errorf("no server answers on %s: is idp serve running, with this management_listen?", cfg.ManagementListen))
 			}
 			response.Body.Close()
 			if response.StatusCode != http.StatusOK {
@@ -51,4 +50,21 @@ func (a *app) healthcheckCommand() *cobra.Command {
 	}
 	c.Flags().String("management-listen", "", "management listener of the server (default 127.0.0.1:9100)")
 	return c
+}
+
+// dialListener connects to a listener of this machine by the address that it
+// was told to listen on.
+func dialListener(ctx context.Context, address string) (net.Conn, error) {
+	var dialer net.Dialer
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return dialer.DialContext(ctx, "unix", path)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 }

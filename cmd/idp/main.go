@@ -136,7 +136,9 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("run", a.healthcheckCommand())
+	add("run", a.serveCommand(), a.migrateCommand(), a.healthcheckCommand())
+	add("objects", a.clientCommand(), a.userCommand(), a.groupCommand(), a.roleCommand(), a.resourceCommand(),
+		a.consentCommand(), a.sessionCommand(), a.keyCommand(), a.tokenCommand())
 	add("tools", a.configCommand(), a.versionCommand())
 	return root
 }
@@ -173,6 +175,26 @@ func exactly(names ...string) cobra.PositionalArgs {
 		}
 		if len(names) == 0 {
 			return usage("%s takes no argument, not %q (see %s --help)", cmd.CommandPath(), args[0], cmd.CommandPath())
+		}
+		return usage("%s takes %s (see %s --help)", cmd.CommandPath(), strings.Join(names, " "), cmd.CommandPath())
+	}
+}
+
+// atMost refuses more arguments than n.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usage("%s takes no %q (see %s --help)", cmd.CommandPath(), args[n], cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// atLeast refuses fewer arguments than those named.
+func atLeast(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= len(names) {
+			return nil
 		}
 		return usage("%s takes %s (see %s --help)", cmd.CommandPath(), strings.Join(names, " "), cmd.CommandPath())
 	}

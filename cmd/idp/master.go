@@ -1,48 +1,27 @@
 package main
 
 import (
-	"crypto/rand"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"idp/internal/tokens"
 )
 
 const (
-	masterKeyBytes = 32
-	masterKeyName  = "master.key"
+	masterKeyName = "master.key"
 	// masterCheckSetting names the setting that tells a wrong master key.
 	masterCheckSetting = "master_key_check"
 )
 
-var (
-	errMasterKeyFormat = errors.New("must be at least 32 random bytes in base64: idp key generate-master makes one")
-	errNoMasterKey     = errors.New("a master key is needed and is not made up silently, because every node needs the same one: " +
-		"run idp key generate-master --out master.key once, keep a copy apart from the database's backups, and set IDP_MASTER_KEY_FILE=master.key")
-)
+var errNoMasterKey = errors.New("a master key is needed and is not made up silently, because every node needs the same one: " +
+	"run idp key generate-master --out master.key once, keep a copy apart from the database's backups, and set IDP_MASTER_KEY_FILE=master.key")
 
-// decodeMasterKey reads a master key as text: base64 in any of its spellings.
-// Its errors do not repeat the text.
-func decodeMasterKey(text string) ([]byte, error) {
-	text = strings.TrimRight(strings.TrimSpace(text), "=")
-	text = strings.NewReplacer("+", "-", "/", "_").Replace(text)
-	key, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(key) < masterKeyBytes {
-		return nil, errMasterKeyFormat
-	}
-	return key, nil
-}
-
-// newMasterKey makes a master key, as text.
-func newMasterKey() string {
-	key := make([]byte, masterKeyBytes)
-	rand.Read(key)
-	return base64.StdEncoding.EncodeToString(key)
-}
+// errMasterKeyFormat does not repeat what was read.
+var errMasterKeyFormat = errors.New("must be at least 32 random bytes in base64 or hex: idp key generate-master makes one")
 
 // readMasterKeyFile reads a master key from a file that not everybody on the
 // machine can read.
@@ -58,7 +37,11 @@ func readMasterKeyFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("cannot be read: " + fileReason(err))
 	}
-	return decodeMasterKey(string(raw))
+	key, err := tokens.ParseMasterKey(string(raw))
+	if err != nil {
+		return nil, errMasterKeyFormat
+	}
+	return key, nil
 }
 
 // writeSecretFile creates a file that only its owner can read, whole or not at
@@ -84,7 +67,7 @@ func writeSecretFile(path string, content []byte) error {
 // one beside the embedded database, or nil when there is none yet.
 func configuredMasterKey(cfg *Config) ([]byte, error) {
 	if cfg.MasterKey != "" {
-		return decodeMasterKey(cfg.MasterKey.Reveal())
+		return tokens.ParseMasterKey(cfg.MasterKey.Reveal())
 	}
 	path := cfg.MasterKeyFile
 	if path == "" && cfg.Embedded() {

@@ -1,0 +1,396 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"idp/internal/admin"
+	"idp/internal/idp"
+)
+
+// clientView is a client as it is printed: the names of RFC 7591, and its
+// state. The secret is there once, when it was made.
+type clientView struct {
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret,omitempty"`
+	idp.ClientMetadata
+	Disabled         bool         `json:"disabled,omitempty"`
+	Secrets          []secretView `json:"secrets,omitempty"`
+	TokensValidAfter time.Time    `json:"tokens_valid_after,omitzero"`
+	CreatedAt        time.Time    `json:"created_at"`
+	UpdatedAt        time.Time    `json:"updated_at"`
+}
+
+// secretView tells of a client secret all but itself.
+type secretView struct {
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+func viewClient(c idp.Client) clientView {
+	v := clientView{
+		ClientID: c.ClientID, ClientMetadata: c.ClientMetadata, Disabled: c.Disabled,
+		TokensValidAfter: c.TokensValidAfter, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+	}
+	for _, s := range c.Secrets {
+		v.Secrets = append(v.Secrets, secretView{s.ID.String(), s.CreatedAt, s.ExpiresAt})
+	}
+	return v
+}
+
+// document is a client's metadata as create and update read it from a file.
+type clientDocument struct {
+	ClientID           string `yaml:"client_id"`
+	idp.ClientMetadata `yaml:",inline"`
+}
+
+func clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
+	type m = idp.ClientMetadata
+	f := flagsOf[m](cmd)
+	f.text("name", "client_name: what people see", func(m *m) *string { return &m.ClientName })
+	f.list("redirect-uri", "redirect_uris: where people are sent back to, exactly as the application sends it", func(m *m) *[]string { return &m.RedirectURIs })
+	f.list("grant-type", "grant_types: authorization_code, refresh_token, client_credentials", func(m *m) *[]string { return &m.GrantTypes })
+	f.list("response-type", "response_types", func(m *m) *[]string { return &m.ResponseTypes })
+	f.words("scope", "scope: what it may ask for", func(m *m) *string { return &m.Scope })
+	f.list("audience", "audience: the resources (APIs) that it may ask tokens for", func(m *m) *[]string { return &m.Audience })
+	f.text("application-type", "application_type: web or native", func(m *m) *string { return &m.ApplicationType })
+	f.text("token-endpoint-auth-method", "token_endpoint_auth_method: client_secret_basic, client_secret_post or none", func(m *m) *string { return &m.TokenEndpointAuthMethod })
+	public := cmd.Flags().Bool("public", false, "it holds no secret: token_endpoint_auth_method none")
+	f.add("public", func(m *m) error {
+		if cmd.Flags().Changed("token-endpoint-auth-method") {
+			return usage("--public and --token-endpoint-auth-method exclude each other")
+		}
+		if *public {
+			m.TokenEndpointAuthMethod = idp.AuthNone
+		}
+		return nil
+	})
+	f.truth("skip-consent", "skip_consent: people are not asked; for the company's own applications", func(m *m) *bool { return &m.SkipConsent })
+	f.truth("pkce-optional", "pkce_optional: a confidential client may leave PKCE out", func(m *m) *bool { return &m.PKCEOptional })
+	f.list("allowed-group", "allowed_groups: only their members may sign in to it", func(m *m) *[]string { return &m.AllowedGroups })
+	f.list("allowed-cors-origin", "allowed_cors_origins: origins whose scripts may call the token endpoint", func(m *m) *[]string { return &m.AllowedCORSOrigins })
+	f.list("resource-server-of", "resource_server_of: audiences whose tokens it may introspect", func(m *m) *[]string { return &m.ResourceServerOf })
+	f.text("access-token-format", "access_token_format: jwt or opaque", func(m *m) *string { return &m.AccessTokenFormat })
+	f.text("access-token-signing-alg", "access_token_signing_alg: ES256, RS256, PS256 or EdDSA", func(m *m) *string { return &m.AccessTokenSigningAlg })
+	f.text("id-token-signed-response-alg", "id_token_signed_response_alg: RS256, ES256, PS256 or EdDSA", func(m *m) *string { return &m.IDTokenSignedResponseAlg })
+	f.seconds("access-token-lifetime", "access_token_lifetime", func(m *m, s int) { m.AccessTokenLifetime = s })
+	f.seconds("refresh-token-idle", "refresh_token_idle", func(m *m, s int) { m.RefreshTokenIdle = s })
+	f.seconds("refresh-token-lifetime", "refresh_token_lifetime", func(m *m, s int) { m.RefreshTokenLifetime = s })
+	f.seconds("default-max-age", "default_max_age: people sign in again after this", func(m *m, s int) { m.DefaultMaxAge = &s })
+	f.truth("require-auth-time", "require_auth_time: ID tokens always carry auth_time", func(m *m) *bool { return &m.RequireAuthTime })
+	f.text("client-uri", "client_uri: its home page", func(m *m) *string { return &m.ClientURI })
+	f.text("logo-uri", "logo_uri", func(m *m) *string { return &m.LogoURI })
+	f.text("policy-uri", "policy_uri: its privacy policy", func(m *m) *string { return &m.PolicyURI })
+	f.text("tos-uri", "tos_uri: its terms of service", func(m *m) *string { return &m.TosURI })
+	f.list("contact", "contacts: e-mail addresses of those responsible", func(m *m) *[]string { return &m.Contacts })
+	return f
+}
+
+func (a *app) clientCommand() *cobra.Command {
+	return noun("client", "Applications and services that get tokens",
+		a.clientCreate(), a.clientList(), a.clientGet(), a.clientUpdate(), a.clientDelete(),
+		a.clientRotateSecret(),
+		a.clientVerb("disable", "Refuse a client everything from now on", "disabled", (*admin.Service).DisableClient),
+		a.clientVerb("enable", "Let a disabled client in again", "enabled", (*admin.Service).EnableClient))
+}
+
+func (a *app) clientCreate() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "create [CLIENT_ID]",
+		Short: "Register a client; its secret is shown this once",
+		Long: "Registers a client. Flags have the names of RFC 7591. Without CLIENT_ID one is made.\n" +
+			"A confidential client gets a secret of 256 bits, which is shown once and cannot be read again.",
+		Example: "  idp client create wiki --name Wiki --redirect-uri https://wiki.example.com/callback --scope 'openid profile email'\n" +
+			"  idp client create tool --public --application-type native --redirect-uri http://127.0.0.1/callback --scope openid\n" +
+			"  idp client create batch --grant-type client_credentials --audience https://api.example.com --scope orders:read",
+		Args: atMost(1),
+	}
+	flags := clientFlags(c)
+	var secret secretFlags
+	secret.register(c, "secret", "a secret of your own")
+	file := c.Flags().StringP("file", "f", "", "read the metadata from a YAML or JSON file (- for stdin); flags go before it")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		var document clientDocument
+		if *file != "" {
+			if err := a.readDocument(*file, &document); err != nil {
+				return err
+			}
+		}
+		in := admin.ClientInput{ClientID: document.ClientID, ClientMetadata: document.ClientMetadata}
+		if len(args) == 1 {
+			in.ClientID = args[0]
+		}
+		if err := flags.apply(&in.ClientMetadata); err != nil {
+			return err
+		}
+		var err error
+		if in.Secret, err = secret.read(a); err != nil {
+			return err
+		}
+		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
+			if err := d.keyring.Ensure(ctx, knownAlgorithms(in.AccessTokenSigningAlg, in.IDTokenSignedResponseAlg)...); err != nil {
+				return err
+			}
+			created, made, err := d.admin.CreateClient(ctx, in)
+			if err != nil {
+				return err
+			}
+			v := viewClient(created)
+			if in.Secret == "" {
+				v.ClientSecret = made.Reveal()
+			}
+			return a.show(v, v.ClientID, func(t *table) { clientTable(t, v) })
+		})(cmd, args)
+	}
+	a.outputFlags(c)
+	return c
+}
+
+// knownAlgorithms leaves out what is no algorithm: that is for the check of the
+// input to refuse.
+func knownAlgorithms(names ...string) []string {
+	var out []string
+	for _, name := range names {
+		for _, known := range idp.Algorithms() {
+			if name == known {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
+func (a *app) clientList() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List all clients",
+		Args:  exactly(),
+		RunE: a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
+			clients, err := d.admin.Clients(ctx)
+			if err != nil {
+				return err
+			}
+			views := make([]clientView, len(clients))
+			for i, c := range clients {
+				views[i] = viewClient(c)
+			}
+			return showList(a, views, func(v clientView) string { return v.ClientID },
+				"There are no clients yet. Register one: idp client create --help", func(t *table) {
+					t.row("CLIENT_ID", "NAME", "KIND", "GRANT_TYPES", "STATE")
+					for _, v := range views {
+						t.row(v.ClientID, orDash(v.ClientName), clientKind(v), strings.Join(v.GrantTypes, " "), stateWord(v.Disabled))
+					}
+				})
+		}),
+	}
+	a.outputFlags(c)
+	return c
+}
+
+func (a *app) clientGet() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "get CLIENT_ID",
+		Short: "Show one client",
+		Args:  exactly("CLIENT_ID"),
+		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+			client, err := d.admin.Client(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			v := viewClient(client)
+			return a.show(v, v.ClientID, func(t *table) { clientTable(t, v) })
+		}),
+	}
+	a.outputFlags(c)
+	return c
+}
+
+func (a *app) clientUpdate() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "update CLIENT_ID",
+		Short:   "Change what the flags name, and nothing else",
+		Long:    "Changes the fields whose flags are given. A list is replaced as a whole; giving its flag once with an empty value clears it.",
+		Example: "  idp client update wiki --redirect-uri https://wiki.example.com/callback --redirect-uri https://wiki.example.com/silent",
+		Args:    exactly("CLIENT_ID"),
+	}
+	flags := clientFlags(c)
+	file := c.Flags().StringP("file", "f", "", "replace the metadata by a YAML or JSON file (- for stdin); flags go before it")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		var document *clientDocument
+		if *file != "" {
+			document = &clientDocument{}
+			if err := a.readDocument(*file, document); err != nil {
+				return err
+			}
+			if document.ClientID != "" && document.ClientID != args[0] {
+				return usage("%s is about client_id %q, not %q", *file, document.ClientID, args[0])
+			}
+		}
+		var trial idp.ClientMetadata
+		if err := flags.apply(&trial); err != nil { // before the database is opened
+			return err
+		}
+		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+			if err := d.keyring.Ensure(ctx, knownAlgorithms(trial.AccessTokenSigningAlg, trial.IDTokenSignedResponseAlg)...); err != nil {
+				return err
+			}
+			client, err := d.admin.UpdateClient(ctx, args[0], func(m *idp.ClientMetadata) {
+				if document != nil {
+					*m = document.ClientMetadata
+				}
+				_ = flags.apply(m) // did not fail above
+			})
+			if err != nil {
+				return err
+			}
+			v := viewClient(client)
+			return a.show(v, v.ClientID, func(t *table) { clientTable(t, v) })
+		})(cmd, args)
+	}
+	a.outputFlags(c)
+	return c
+}
+
+func (a *app) clientDelete() *cobra.Command {
+	return a.clientVerb("delete", "Delete a client with its secrets and consents", "deleted", (*admin.Service).DeleteClient)
+}
+
+// clientVerb is a command that does one thing to one client.
+func (a *app) clientVerb(verb, short, done string, do func(*admin.Service, context.Context, string) error) *cobra.Command {
+	return a.actionOn("client", "CLIENT_ID", verb, short, done, func(ctx context.Context, d *database, id string) error {
+		return do(d.admin, ctx, id)
+	})
+}
+
+func (a *app) clientRotateSecret() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "rotate-secret CLIENT_ID",
+		Short: "Give a client another secret, shown this once",
+		Long:  "Makes another secret. The old ones go on for the grace, so that every instance of the application can be told first; --grace 0 ends them now.",
+		Args:  exactly("CLIENT_ID"),
+	}
+	grace := c.Flags().String("grace", "1d", "how long the old secrets go on, up to 90d")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		period, err := parseDuration(*grace)
+		if err != nil {
+			return usage("--grace %s: %s", *grace, err)
+		}
+		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+			secret, err := d.admin.RotateSecret(ctx, args[0], period.std())
+			if err != nil {
+				return err
+			}
+			v := struct {
+				ClientID     string `json:"client_id"`
+				ClientSecret string `json:"client_secret"`
+			}{args[0], secret.Reveal()}
+			// Here the secret is what --quiet asks for.
+			return a.show(v, v.ClientSecret, func(t *table) {
+				t.field("client_id", v.ClientID)
+				t.field("client_secret", v.ClientSecret+"   (shown this once)")
+			})
+		})(cmd, args)
+	}
+	a.outputFlags(c)
+	return c
+}
+
+func clientKind(v clientView) string {
+	if v.TokenEndpointAuthMethod == idp.AuthNone {
+		return "public"
+	}
+	return "confidential"
+}
+
+func stateWord(disabled bool) string {
+	if disabled {
+		return "disabled"
+	}
+	return "enabled"
+}
+
+func clientTable(t *table, v clientView) {
+	t.field("client_id", v.ClientID)
+	if v.ClientSecret != "" {
+		t.field("client_secret", v.ClientSecret+"   (shown this once)")
+	}
+	t.field("client_name", v.ClientName)
+	t.field("state", stateWord(v.Disabled))
+	t.field("application_type", v.ApplicationType)
+	t.field("token_endpoint_auth_method", v.TokenEndpointAuthMethod)
+	t.field("grant_types", v.GrantTypes...)
+	t.field("response_types", v.ResponseTypes...)
+	for _, uri := range v.RedirectURIs {
+		t.field("redirect_uri", uri)
+	}
+	t.field("scope", v.Scope)
+	for _, audience := range v.Audience {
+		t.field("audience", audience)
+	}
+	t.field("resource_server_of", v.ResourceServerOf...)
+	t.field("allowed_cors_origins", v.AllowedCORSOrigins...)
+	t.field("allowed_groups", v.AllowedGroups...)
+	if v.SkipConsent {
+		t.field("skip_consent", "true")
+	}
+	if v.PKCEOptional {
+		t.field("pkce_optional", "true")
+	}
+	t.field("access_token_format", v.AccessTokenFormat)
+	t.field("access_token_signing_alg", v.AccessTokenSigningAlg)
+	t.field("id_token_signed_response_alg", v.IDTokenSignedResponseAlg)
+	t.field("access_token_lifetime", seconds(v.AccessTokenLifetime))
+	t.field("refresh_token_idle", seconds(v.RefreshTokenIdle))
+	t.field("refresh_token_lifetime", seconds(v.RefreshTokenLifetime))
+	if v.DefaultMaxAge != nil {
+		t.field("default_max_age", strconv.Itoa(*v.DefaultMaxAge)+"s")
+	}
+	t.field("client_uri", v.ClientURI)
+	t.field("logo_uri", v.LogoURI)
+	t.field("policy_uri", v.PolicyURI)
+	t.field("tos_uri", v.TosURI)
+	t.field("contacts", v.Contacts...)
+	for _, s := range v.Secrets {
+		life := "made " + when(s.CreatedAt)
+		if !s.ExpiresAt.IsZero() {
+			life += ", until " + when(s.ExpiresAt)
+		}
+		t.field("secret", life)
+	}
+	t.field("created_at", when(v.CreatedAt))
+	t.field("updated_at", when(v.UpdatedAt))
+}
+
+// seconds writes a lifetime in seconds for people; 0 is the default and empty.
+func seconds(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return Duration(time.Duration(n) * time.Second).String()
+}
+
+// actionOn is a command that does one thing to one object and says so.
+func (a *app) actionOn(noun, argument, verb, short, done string, do func(ctx context.Context, d *database, id string) error) *cobra.Command {
+	c := &cobra.Command{
+		Use:   verb + " " + argument,
+		Short: short,
+		Args:  exactly(argument),
+		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+			if err := do(ctx, d, args[0]); err != nil {
+				return err
+			}
+			if a.quiet {
+				return a.show(nil, args[0], nil)
+			}
+			a.say("%s %s %s", noun, printable(args[0]), done)
+			return nil
+		}),
+	}
+	c.Flags().BoolVarP(&a.quiet, "quiet", "q", false, "print the id alone")
+	return c
+}

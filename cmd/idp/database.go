@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"idp/internal/admin"
+	"idp/internal/audit"
+	"idp/internal/idp"
+	"idp/internal/store"
+	"idp/internal/tokens"
+	"idp/internal/users"
+)
+
+// jwksMaxAge is how long others may cache the key set, as internal/discovery
+// tells them.
+const jwksMaxAge = 5 * time.Minute
+
+// issuerSetting keeps the issuer that the database was last served under, so
+// that commands need not be told.
+const issuerSetting = "issuer"
+
+// database is the configured database with what every command needs of it. The
+// master key is the one it was made with, and its schema is this program's.
+type database struct {
+	cfg       *Config
+	logger    *slog.Logger
+	now       func() time.Time
+	issuer    string // configured, else the one last served; may be empty
+	store     *store.Store
+	master    *tokens.Master
+	directory *store.Directory
+	keyring   *tokens.Keyring
+	hasher    *users.Hasher
+	admin     *admin.Service
+}
+
+// openDatabase opens the configured database. Nothing is written to it before
+// its master key is known to be the right one.
+func (a *app) openDatabase(ctx context.Context, cfg *Config, logger *slog.Logger, exclusive bool) (*database, error) {
+	d := &database{cfg: cfg, logger: logger, now: a.Now, issuer: cfg.Issuer}
+	key, err := configuredMasterKey(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if key == nil && !cfg.Embedded() && cfg.Migrate == "off" {
+		return nil, withCode(exitConfiguration, errNoMasterKey)
+	}
+	if d.store, err = a.openStore(ctx, cfg, logger, exclusive); err != nil {
+		return nil, err
+	}
+	if err := d.prepare(ctx, key); err != nil {
+		d.store.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// openStore connects to the configured database without changing it.
+func (a *app) openStore(ctx context.Context, cfg *Config, logger *slog.Logger, exclusive bool) (*store.Store, error) {
+	if path, ok := strings.CutPrefix(cfg.Database(), "sqlite:"); ok {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, fmt.Errorf("data directory: %w", err)
+		}
+	}
+	opened, err := store.Open(ctx, store.Config{
+		URL:            cfg.Database(),
+		Now:            a.Now,
+		Logger:         logger,
+		Mirror:         audit.Mirror(logger),
+		GrantRetention: cfg.Lifetimes.RefreshAbsolute.std(),
+		AuditRetention: cfg.Audit.Retention.std(),
+		Exclusive:      exclusive,
+	})
+	switch {
+	case errors.Is(err, idp.ErrConflict): // the lock of another server
+		return nil, withCode(exitTryAgain, err)
+	case err != nil:
+		return nil, fmt.Errorf("database %s: %w", DatabaseURL(cfg.Database()), err)
+	}
+	return opened, nil
+}
+
+// prepare brings the database into use: 1 is the master key the right one ·
+// 2 is the schema this program's · 3 load what lives in memory.
+func (d *database) prepare(ctx context.Context, key []byte) error {
+	// 1. Nothing is written before this is known.
+	empty, err := d.store.Empty(ctx)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	var stored []byte
+	if !empty {
+		if stored, err = d.store.Setting(ctx, masterCheckSetting); err != nil && !errors.Is(err, idp.ErrNotFound) {
+			return fmt.Errorf("database: %w", err)
+		}
+	}
+	if err := d.unlock(key, stored); err != nil {
+		return err
+	}
+
+	// 2. The schema, and then the mark of the master key.
+	if err := d.migrate(ctx, empty); err != nil {
+		return err
+	}
+	if stored == nil {
+		if err := d.claim(ctx); err != nil {
+			return err
+		}
+	}
+
+	// 3. Clients, resources and keys.
+	if d.issuer == "" {
+		last, err := d.store.Setting(ctx, issuerSetting)
+		if err != nil && !errors.Is(err, idp.ErrNotFound) {
+			return fmt.Errorf("database: %w", err)
+		}
+		d.issuer = string(last)
+	}
+	if d.directory, err = d.store.LoadDirectory(ctx); err != nil {
+		return fmt.Errorf("load clients and resources: %w", err)
+	}
+	d.keyring = tokens.NewKeyring(tokens.KeyringConfig{
+		Issuer:       d.issuer,
+		Master:       d.master,
+		Store:        d.store,
+		Now:          d.now,
+		PublishAhead: d.cfg.Keys.PublishAhead.std(),
+		RotateEvery:  d.cfg.Keys.RotateEvery.std(),
+		Retain:       d.cfg.longestToken() + jwksMaxAge,
+		JWKSMaxAge:   jwksMaxAge,
+		Logger:       d.logger,
+	})
+	if err := d.keyring.Start(ctx); err != nil {
+		return err
+	}
+	p := d.cfg.Passwords
+	d.hasher, err = users.NewHasher(users.HasherConfig{
+		Memory: uint32(p.MemoryKiB), Passes: p.Iterations, Lanes: p.Parallelism, Concurrent: p.MaxConcurrent, MinLength: p.MinLength,
+	})
+	if err != nil {
+		return withCode(exitConfiguration, fmt.Errorf("passwords: %w", err))
+	}
+	d.admin = admin.New(admin.Config{
+		Store: d.store, Directory: d.directory, Secrets: d.master, Hasher: d.hasher,
+		Issuer: d.issuer, Actor: "command", Now: d.now,
+	})
+	return nil
+}
+
+// unlock takes the master key, or makes the embedded database's first one.
+func (d *database) unlock(key, stored []byte) error {
+	made := ""
+	if key == nil && stored == nil {
+		if !d.cfg.Embedded() {
+			return withCode(exitConfiguration, errNoMasterKey)
+		}
+		made = tokens.GenerateMasterKey()
+		var err error
+		if key, err = tokens.ParseMasterKey(made); err != nil {
+			return err
+		}
+	}
+	var derived []byte
+	if key != nil {
+		var err error
+		if d.master, err = tokens.NewMaster(key); err != nil {
+			return withCode(exitConfiguration, err)
+		}
+		derived = d.master.CheckValue()
+	}
+	if err := checkMasterKey(d.cfg, stored, derived); err != nil {
+		return err
+	}
+	if made == "" {
+		return nil
+	}
+	path := filepath.Join(d.cfg.DataDir, masterKeyName)
+	if err := writeSecretFile(path, []byte(made+"\n")); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return withCode(exitTryAgain, fmt.Errorf("another process made the master key %s at this moment: try again", path))
+		}
+		return fmt.Errorf("master key: %w", err)
+	}
+	d.logger.Info("master key made: keep a copy of it apart from the database's backups", "file", path)
+	return nil
+}
+
+// claim marks the database with the master key. Another node may be first.
+func (d *database) claim(ctx context.Context) error {
+	err := d.store.InsertSetting(ctx, masterCheckSetting, d.master.CheckValue())
+	if !errors.Is(err, idp.ErrConflict) {
+		return err
+	}
+	stored, err := d.store.Setting(ctx, masterCheckSetting)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return checkMasterKey(d.cfg, stored, d.master.CheckValue())
+}
+
+// migrate brings the schema up to date as far as the policy allows: by itself
+// on SQLite and on an empty Postgres, otherwise only when told to.
+func (d *database) migrate(ctx context.Context, empty bool) error {
+	policy := d.cfg.Migrate
+	if policy == "off" {
+		return nil
+	}
+	if policy == "" && (d.store.Engine() == "sqlite" || empty) {
+		policy = "auto"
+	}
+	if policy != "auto" {
+		status, err := d.store.MigrationStatus(ctx)
+		if err != nil {
+			return fmt.Errorf("database: %w", err)
+		}
+		var pending []string
+		for _, m := range status {
+			if !m.Applied {
+				pending = append(pending, m.Name)
+			}
+		}
+		if len(pending) > 0 {
+			return withCode(exitConfiguration, fmt.Errorf("the database lacks %d of this program's migrations (%s): run idp migrate up, or start with --migrate=auto", len(pending), strings.Join(pending, ", ")))
+		}
+		return nil
+	}
+	applied, err := d.store.Migrate(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate the database: %w", err)
+	}
+	if len(applied) > 0 {
+		d.logger.Info("database migrated", "applied", applied)
+	}
+	return nil
+}
+
+func (d *database) close() { d.store.Close() }
+
+// longestToken is how long a signed token can live: what is configured, or the
+// longest that a client or resource may be registered with.
+func (c *Config) longestToken() time.Duration {
+	return max(c.Lifetimes.AccessToken.std(), c.Lifetimes.IDToken.std(), 24*time.Hour)
+}
+
+// withDatabase runs a command on the configured database.
+func (a *app) withDatabase(run func(ctx context.Context, d *database, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		cfg, err := loadConfig(a.sources(cmd))
+		if err != nil {
+			return err
+		}
+		// A command says what it did on stdout; its log is for what went wrong.
+		level := new(slog.LevelVar)
+		logger := a.logger(cfg.Log, level)
+		level.Set(max(level.Level(), slog.LevelWarn))
+		d, err := a.openDatabase(cmd.Context(), cfg, logger, false)
+		if err != nil {
+			return err
+		}
+		defer d.close()
+		return run(cmd.Context(), d, args)
+	}
+}

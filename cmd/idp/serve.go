@@ -1,0 +1,409 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"idp/internal/audit"
+	"idp/internal/discovery"
+	"idp/internal/grants"
+	"idp/internal/idp"
+	"idp/internal/login"
+	"idp/internal/server"
+	"idp/internal/users"
+	"idp/web"
+)
+
+const (
+	pollEvery     = 500 * time.Millisecond // how late a node sees what another one changed
+	maintainEvery = 5 * time.Minute
+	// startPatience is how long a start waits for a database that is away.
+	startPatience = 30 * time.Second
+	// closePatience is how long a stop waits for the last audit rows.
+	closePatience = 10 * time.Second
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the authorization server",
+		Long: "Runs the server until SIGTERM or SIGINT, which drain it: it says \"not ready\", finishes what is in flight, and stops.\n" +
+			"SIGHUP reloads TLS certificate and log level.",
+		Example: "  IDP_ISSUER=https://id.example.com IDP_DATABASE_URL_FILE=/run/secrets/database IDP_MASTER_KEY_FILE=/run/secrets/master idp serve",
+		Args:    exactly(),
+		RunE:    a.serve,
+	}
+	c.Flags().String("issuer", "", "address that people and applications reach the server at")
+	c.Flags().String("listen", "", "public listener (default :8080)")
+	c.Flags().String("management-listen", "", "listener for health checks (default 127.0.0.1:9100, off for none)")
+	c.Flags().String("migrate", "", "auto, check or off (default auto on SQLite and an empty Postgres, else check)")
+	c.Flags().String("log-level", "", "debug, info, warn or error")
+	return c
+}
+
+func (a *app) serve(cmd *cobra.Command, _ []string) error {
+	ctx := cmd.Context()
+	src := a.sources(cmd)
+	src.NeedIssuer = true
+	cfg, err := loadConfig(src)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	logger := a.logger(cfg.Log, level)
+
+	d, err := a.waitForDatabase(ctx, cfg, logger)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	n, err := newNode(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+
+	if cfg.TLSCert != "" {
+		if n.certificate, err = server.LoadCertificate(cfg.TLSCert, cfg.TLSKey); err != nil {
+			return withCode(exitConfiguration, err)
+		}
+	}
+	if n.public, err = server.Listen("listen", cfg.Listen); err != nil {
+		return err
+	}
+	if cfg.ManagementListen != "off" {
+		if n.management, err = server.Listen("management_listen", cfg.ManagementListen); err != nil {
+			return errors.Join(err, n.public.Close())
+		}
+	}
+	go a.reloadOnHangup(ctx, src, logger, level, n.certificate)
+	return n.run(ctx)
+}
+
+// waitForDatabase opens the database, and waits a while for one that is away:
+// containers start in any order.
+func (a *app) waitForDatabase(ctx context.Context, cfg *Config, logger *slog.Logger) (*database, error) {
+	deadline := a.Now().Add(startPatience)
+	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 4*time.Second) {
+		d, err := a.openDatabase(ctx, cfg, logger, true)
+		if err == nil || !errors.Is(err, idp.ErrUnavailable) || a.Now().Add(pause).After(deadline) {
+			return d, err
+		}
+		logger.Warn("the database is away, trying again", "cause", err, "pause", pause)
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// reloadOnHangup reloads TLS certificate and log level on SIGHUP. A
+// configuration that does not load leaves the server as it is.
+func (a *app) reloadOnHangup(ctx context.Context, src sources, logger *slog.Logger, level *slog.LevelVar, certificate *server.Certificate) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		}
+		cfg, err := loadConfig(src)
+		if err == nil && certificate != nil {
+			_, err = certificate.Reload()
+		}
+		if err != nil {
+			if faults, ok := errors.AsType[*configError](err); ok {
+				for _, f := range faults.Faults {
+					logger.Error("not reloaded, the server goes on as it was", "fault", f.String())
+				}
+				continue
+			}
+			logger.Error("not reloaded, the server goes on as it was", "cause", err)
+			continue
+		}
+		setLevel(cfg.Log, level)
+		logger.Info("reloaded log level and TLS certificate", "level", cfg.Log.Level)
+	}
+}
+
+// node is one server: everything built, nothing running but the audit.
+type node struct {
+	*database
+	audit     *audit.Recorder
+	publisher *discovery.Publisher
+	handler   http.Handler
+
+	public      net.Listener
+	management  net.Listener        // nil for none
+	certificate *server.Certificate // nil when a proxy ends TLS
+	ready       func()              // called once it serves; may be nil
+}
+
+// newNode wires the packages into a server on the database.
+func newNode(ctx context.Context, d *database) (*node, error) {
+	cfg := d.cfg
+	if err := d.rememberIssuer(ctx); err != nil {
+		return nil, err
+	}
+	pages, err := web.New()
+	if err != nil {
+		return nil, err
+	}
+	lifetimes := cfg.idpLifetimes()
+	n := &node{database: d}
+	n.audit = audit.New(audit.Config{
+		Store: d.store, Logger: d.logger, Now: d.now, Strict: cfg.Audit.Mode == "strict",
+	})
+	people := users.New(users.Config{
+		Store: d.store, Hasher: d.hasher, Throttle: d.store, Audit: n.audit, Logger: d.logger, Now: d.now,
+	})
+	// The pages describe requests that grants understands, and grants shows
+	// its errors on a page: the one knot, tied by a variable.
+	var protocol *grants.Service
+	browser := login.New(login.Config{
+		Issuer: cfg.Issuer, Secure: isSecure(cfg.Issuer), Store: d.store, Users: people, Flows: d.master,
+		Requests: describer(func(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
+			return protocol.Describe(ctx, flow, who)
+		}),
+		Audit: n.audit, Now: d.now, Lifetimes: lifetimes, Pages: pages, Logger: d.logger,
+	})
+	protocol = grants.New(grants.Config{
+		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Tokens: d.store, Sessions: d.store,
+		Signer: d.keyring, Opaque: d.master, Secrets: d.master, Browser: browser, Audit: n.audit,
+		Lifetimes: lifetimes, Now: d.now, Logger: d.logger,
+	})
+	n.publisher = discovery.NewPublisher(n.document())
+
+	n.handler, err = server.NewHandler(server.HandlerConfig{
+		Issuer: cfg.Issuer,
+		Handlers: server.Handlers{
+			OpenIDConfiguration:         n.publisher.OpenIDConfiguration(),
+			AuthorizationServerMetadata: n.publisher.AuthorizationServerMetadata(),
+			JWKS:                        discovery.JWKS(d.keyring.JWKS),
+
+			Authorize:  http.HandlerFunc(protocol.Authorize),
+			Token:      http.HandlerFunc(protocol.Token),
+			Revoke:     http.HandlerFunc(protocol.Revoke),
+			Introspect: http.HandlerFunc(protocol.Introspect),
+			Userinfo:   http.HandlerFunc(protocol.Userinfo),
+
+			Login:   http.HandlerFunc(browser.ServeLogin),
+			Consent: http.HandlerFunc(browser.ServeConsent),
+			Logout:  http.HandlerFunc(browser.ServeLogout),
+			Home:    http.HandlerFunc(browser.ServeHome),
+			Static:  browser.Static(),
+			Fault: func(w http.ResponseWriter, r *http.Request, f server.Fault) {
+				browser.ErrorPage(w, r, f.Status, "", f.Message)
+			},
+		},
+		AllowOrigin:    d.directory.OriginAllowed,
+		TrustedProxies: cfg.TrustedProxies,
+		Logger:         d.logger,
+		Now:            d.now,
+	})
+	if err != nil {
+		return nil, errors.Join(withCode(exitConfiguration, err), n.close())
+	}
+	return n, nil
+}
+
+// describer makes a function a login.Describer.
+type describer func(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error)
+
+func (d describer) Describe(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
+	return d(ctx, flow, who)
+}
+
+// rememberIssuer keeps the issuer in the database, for commands that are not
+// told, and warns when it is another one than before.
+func (d *database) rememberIssuer(ctx context.Context) error {
+	stored, err := d.store.Setting(ctx, issuerSetting)
+	if err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return fmt.Errorf("database: %w", err)
+	}
+	if string(stored) == d.issuer {
+		return nil
+	}
+	if err == nil {
+		d.logger.Warn("the issuer changed: tokens from before are refused, and applications must be told", "was", string(stored), "is", d.issuer)
+	}
+	now := idp.Instant(d.now())
+	var random idp.ID
+	rand.Read(random[:])
+	return d.store.SetSetting(ctx, issuerSetting, []byte(d.issuer), idp.Event{
+		ID: idp.TimeOrderedID(now, random), At: now, Kind: idp.EventSettingChanged,
+		Detail: map[string]string{"target": issuerSetting, "value": d.issuer, "actor": "server"},
+	})
+}
+
+// run serves until ctx ends, and then drains.
+func (n *node) run(ctx context.Context) error {
+	management := server.NewManagement(server.ManagementConfig{Ready: n.store.Ping, Logger: n.logger})
+	s := server.New(server.Config{
+		Public: n.public, Handler: n.handler,
+		Management: n.management, ManagementAPI: management,
+		Certificate: n.certificate, DrainDelay: n.cfg.DrainDelay.std(), Logger: n.logger,
+	})
+
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var loops sync.WaitGroup
+	loops.Go(func() { n.follow(background) })
+	loops.Go(func() { n.maintain(background) })
+	defer loops.Wait()
+	defer stop()
+
+	n.announce()
+	if n.ready != nil {
+		n.ready()
+	}
+	err := s.Run(ctx)
+	n.logger.Info("stopped")
+	return err
+}
+
+// announce writes the one line that a start leaves in the log.
+func (n *node) announce() {
+	var keys []string
+	for _, k := range n.keyring.States() {
+		if k.State == idp.KeyActive {
+			keys = append(keys, k.Alg+" "+k.KID)
+		}
+	}
+	management := "off"
+	if n.management != nil {
+		management = n.management.Addr().String()
+	}
+	n.logger.Info("idp started", "version", buildVersion(), "issuer", n.cfg.Issuer, "database", n.store.Engine(),
+		"listen", n.public.Addr().String(), "tls", n.certificate != nil, "management_listen", management,
+		"trusted_proxies", n.cfg.TrustedProxies, "audit", n.cfg.Audit.Mode, "keys", keys)
+}
+
+// follow notices what other nodes and commands change: clients, resources,
+// roles, settings and keys.
+func (n *node) follow(ctx context.Context) {
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	directory, keys := n.directory.Revision("directory"), int64(-1)
+	away := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		err := n.directory.Refresh(ctx)
+		if revision := n.directory.Revision("directory"); revision != directory {
+			directory = revision
+			n.publisher.Publish(n.document())
+		}
+		if revision := n.directory.Revision("keys"); err == nil && revision != keys {
+			if err = n.keyring.Reload(ctx); err == nil {
+				keys = revision
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !away:
+			n.logger.Warn("changes by others are not seen for now", "cause", err)
+		case err == nil && away:
+			n.logger.Info("changes by others are seen again")
+		}
+		away = err != nil
+	}
+}
+
+// maintain does what must be done now and then, on one node at a time.
+func (n *node) maintain(ctx context.Context) {
+	ticker := time.NewTicker(maintainEvery)
+	defer ticker.Stop()
+	holder := rand.Text()
+	for {
+		if err := n.store.Maintain(ctx); err != nil && ctx.Err() == nil {
+			n.logger.Warn("maintenance not finished, it goes on later", "cause", err)
+		}
+		mine, err := n.store.AcquireLease(ctx, "keys", holder, 2*maintainEvery)
+		if err == nil && mine {
+			err = n.keyring.Maintain(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			n.logger.Warn("key rotation not checked, it will be later", "cause", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// close lets the last audit rows be written.
+func (n *node) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	if err := n.audit.Close(ctx); err != nil {
+		n.logger.Error("audit rows were lost", "cause", err)
+		return err
+	}
+	return nil
+}
+
+// document says which features this server has.
+func (n *node) document() discovery.Document {
+	scopes := idp.IdentityScopes()
+	seen := map[string]bool{}
+	for _, r := range n.directory.Resources() {
+		for _, s := range r.Scopes {
+			if !seen[s.Name] {
+				seen[s.Name] = true
+				scopes = append(scopes, s.Name)
+			}
+		}
+	}
+	methods := []string{idp.AuthClientSecretBasic, idp.AuthClientSecretPost}
+	return discovery.Document{
+		Issuer:            n.cfg.Issuer,
+		AuthorizationPath: "/oauth2/auth",
+		TokenPath:         "/oauth2/token",
+		UserinfoPath:      "/userinfo",
+		JWKSPath:          "/.well-known/jwks.json",
+		RevocationPath:    "/oauth2/revoke",
+		IntrospectionPath: "/oauth2/introspect",
+
+		Scopes: scopes,
+		Claims: []string{
+			"sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "nonce", "sid",
+			"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture",
+			"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
+			"email", "email_verified", "phone_number", "phone_number_verified", "address",
+		},
+		ACRValues:     []string{idp.ACRPassword},
+		GrantTypes:    []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken, idp.GrantClientCredentials},
+		ResponseTypes: []string{"code"},
+		ResponseModes: []string{"query"},
+		PromptValues:  []string{"none", "login", "consent", "select_account"},
+		UILocales:     []string{"en"},
+
+		TokenAuthMethods:         append(methods[:2:2], idp.AuthNone),
+		RevocationAuthMethods:    append(methods[:2:2], idp.AuthNone),
+		IntrospectionAuthMethods: methods,
+		IDTokenSigningAlgs:       []string{idp.AlgRS256, idp.AlgES256, idp.AlgPS256, idp.AlgEdDSA},
+	}
+}
+
+func isSecure(issuer string) bool { return len(issuer) > 8 && issuer[:8] == "https://" }

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"idp/internal/admin"
+	"idp/internal/idp"
+)
+
+// userView is a person as printed: the standard claims by their names.
+type userView struct {
+	Sub      string        `json:"sub"`
+	Username string        `json:"username"`
+	Password string        `json:"password,omitempty"` // once, when it was made here
+	State    idp.UserState `json:"state"`
+	idp.Profile
+	HasPassword bool      `json:"has_password"`
+	Groups      []string  `json:"groups,omitempty"`
+	Roles       []string  `json:"roles,omitempty"`
+	CreatedAt   time.Time `json:"created_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
+}
+
+func viewUser(u idp.User) userView {
+	return userView{
+		Sub: u.ID, Username: u.Username, State: u.State, Profile: u.Profile, HasPassword: u.PasswordHash != "",
+		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
+	}
+}
+
+func profileFlags(cmd *cobra.Command) *fieldFlags[idp.Profile] {
+	type p = idp.Profile
+	f := flagsOf[p](cmd)
+	f.text("name", "full name", func(p *p) *string { return &p.Name })
+	f.text("given-name", "given_name", func(p *p) *string { return &p.GivenName })
+	f.text("family-name", "family_name", func(p *p) *string { return &p.FamilyName })
+	f.text("middle-name", "middle_name", func(p *p) *string { return &p.MiddleName })
+	f.text("nickname", "nickname", func(p *p) *string { return &p.Nickname })
+	f.text("preferred-username", "preferred_username", func(p *p) *string { return &p.PreferredUsername })
+	f.text("email", "e-mail address", func(p *p) *string { return &p.Email })
+	f.truth("email-verified", "the e-mail address is known to be the person's", func(p *p) *bool { return &p.EmailVerified })
+	f.text("phone-number", "phone_number", func(p *p) *string { return &p.PhoneNumber })
+	f.truth("phone-number-verified", "the phone number is known to be the person's", func(p *p) *bool { return &p.PhoneNumberVerified })
+	f.text("profile", "address of a profile page", func(p *p) *string { return &p.Profile })
+	f.text("picture", "address of a picture", func(p *p) *string { return &p.Picture })
+	f.text("website", "address of a website", func(p *p) *string { return &p.Website })
+	f.text("gender", "gender", func(p *p) *string { return &p.Gender })
+	f.text("birthdate", "birthdate, YYYY-MM-DD", func(p *p) *string { return &p.Birthdate })
+	f.text("zoneinfo", "time zone, like Europe/Paris", func(p *p) *string { return &p.Zoneinfo })
+	f.text("locale", "language, like en-US", func(p *p) *string { return &p.Locale })
+	return f
+}
+
+func (a *app) userCommand() *cobra.Command {
+	return noun("user", "People who can sign in",
+		a.userCreate(), a.userList(), a.userGet(), a.userUpdate(), a.userSetPassword(),
+		a.userVerb("disable", "Refuse a person from now on and end what was issued", "disabled", (*admin.Service).DisableUser),
+		a.userVerb("enable", "Let a disabled person in again", "enabled", (*admin.Service).EnableUser),
+		a.userVerb("delete", "Delete a person's account", "deleted", (*admin.Service).DeleteUser))
+}
+
+func (a *app) userVerb(verb, short, done string, do func(*admin.Service, context.Context, string) error) *cobra.Command {
+	return a.actionOn("user", "USER", verb, short, done, func(ctx context.Context, d *database, id string) error {
+		return do(d.admin, ctx, id)
+	})
+}
+
+// passwordFlags are the ways to come to a password.
+type passwordFlags struct {
+	secret   secretFlags
+	generate bool
+}
+
+func (p *passwordFlags) register(cmd *cobra.Command) {
+	p.secret.register(cmd, "password", "the password")
+	cmd.Flags().BoolVar(&p.generate, "generate-password", false, "make a password and show it this once")
+}
+
+// read returns the password, "" for none, and whether it was made here.
+func (p *passwordFlags) read(a *app) (password idp.Secret, made bool, err error) {
+	if !p.generate {
+		password, err = p.secret.read(a)
+		return password, false, err
+	}
+	if p.secret.stdin || p.secret.file != "" {
+		return "", false, usage("--generate-password and a given password exclude each other")
+	}
+	return newPassword(), true, nil
+}
+
+// newPassword returns 100 random bits in four groups that can be typed.
+func newPassword() idp.Secret {
+	text := strings.ToLower(rand.Text()[:20])
+	return idp.Secret(text[:5] + "-" + text[5:10] + "-" + text[10:15] + "-" + text[15:])
+}
+
+func (a *app) userCreate() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "create USERNAME",
+		Short:   "Create an account for a person",
+		Example: "  idp user create alice --name 'Alice Example' --email alice@example.com --generate-password\n  pass show alice | idp user create alice --password-stdin",
+		Args:    exactly("USERNAME"),
+	}
+	flags := profileFlags(c)
+	var password passwordFlags
+	password.register(c)
+	sub := c.Flags().String("sub", "", "the subject identifier, to keep one from elsewhere (default: a new one)")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		in := admin.UserInput{ID: *sub, Username: args[0]}
+		if err := flags.apply(&in.Profile); err != nil {
+			return err
+		}
+		var made bool
+		var err error
+		if in.Password, made, err = password.read(a); err != nil {
+			return err
+		}
+		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
+			u, err := d.admin.CreateUser(ctx, in)
+			if err != nil {
+				return err
+			}
+			v := viewUser(u)
+			if made {
+				v.Password = in.Password.Reveal()
+			}
+			return a.show(v, v.Sub, func(t *table) { userTable(t, v) })
+		})(cmd, args)
+	}
+	a.outputFlags(c)
+	return c
+}
+
+func (a *app) userList() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List all people",
+		Args:  exactly(),
+		RunE: a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
+			var views []userView
+			for after := ""; ; {
+				page, err := d.admin.Users(ctx, after, 1000)
+				if err != nil {
+					return err
+				}
+				for _, u := range page {
+					views = append(views, viewUser(u))
+				}
+				if len(page) < 1000 {
+					break
+				}
+				after = page[len(page)-1].Username
+			}
+			return showList(a, views, func(v userView) string { return v.Sub },
+				"There are no users yet. Create one: idp user create --help", func(t *table) {
+					t.row("USERNAME", "NAME", "EMAIL", "STATE", "SUB")
+					for _, v := range views {
+						t.row(v.Username, orDash(v.Name), orDash(v.Email), string(v.State), v.Sub)
+					}
+				})
+		}),
+	}
+	a.outputFlags(c)
+	return c
+}
+
+func (a *app) userGet() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "get USER",
+		Short: "Show one person, by user name or sub",
+		Args:  exactly("USER"),
+		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+			u, err := d.admin.User(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			m, err := d.admin.Memberships(ctx, u.ID)
+			if err != nil {
+				return err
+			}
+			roles, err := d.admin.Roles(ctx)
+			if err != nil {
+				return err
+			}
+			v := viewUser(u)
+			v.Groups, v.Roles = m.Groups, m.EffectiveRoles(roles)
+			return a.show(v, v.Sub, func(t *table) { userTable(t, v) })
+		}),
+	}
+	a.outputFlags(c)
+	return c
+}
+
+func (a *app) userUpdate() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "update USER",
+		Short: "Change what the flags name, and nothing else",
+		Args:  exactly("USER"),
+	}
+	flags := profileFlags(c)
+	username := c.Flags().String("username", "", "another user name")
+	c.RunE = a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+		u, err := d.admin.UpdateUser(ctx, args[0], func(change *admin.UserChange) {
+			_ = flags.apply(&change.Profile) // texts and truths cannot fail
+			if *username != "" {
+				change.Username = *username
+			}
+		})
+		if err != nil {
+			return err
+		}
+		v := viewUser(u)
+		return a.show(v, v.Sub, func(t *table) { userTable(t, v) })
+	})
+	a.outputFlags(c)
+	return c
+}
+
+func (a *app) userSetPassword() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "set-password USER",
+		Short: "Set a person's password and end their sessions",
+		Args:  exactly("USER"),
+	}
+	var password passwordFlags
+	password.register(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		text, made, err := password.read(a)
+		if err != nil {
+			return err
+		}
+		if text == "" {
+			return usage("%s needs --password-stdin, --password-file or --generate-password", cmd.CommandPath())
+		}
+		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+			u, err := d.admin.User(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if err := d.admin.SetPassword(ctx, u.ID, text); err != nil {
+				return err
+			}
+			v := struct {
+				Sub      string `json:"sub"`
+				Username string `json:"username"`
+				Password string `json:"password,omitempty"`
+			}{Sub: u.ID, Username: u.Username}
+			if made {
+				v.Password = text.Reveal()
+			}
+			return a.show(v, v.Sub, func(t *table) {
+				t.field("username", v.Username)
+				if v.Password != "" {
+					t.field("password", v.Password+"   (shown this once)")
+				} else {
+					t.field("password", "set; their sessions have ended")
+				}
+			})
+		})(cmd, args)
+	}
+	a.outputFlags(c)
+	return c
+}
+
+func userTable(t *table, v userView) {
+	t.field("sub", v.Sub)
+	t.field("username", v.Username)
+	switch {
+	case v.Password != "":
+		t.field("password", v.Password+"   (shown this once)")
+	case !v.HasPassword:
+		t.field("password", "none: set one with idp user set-password")
+	}
+	t.field("state", string(v.State))
+	t.field("name", v.Name)
+	t.field("given_name", v.GivenName)
+	t.field("family_name", v.FamilyName)
+	t.field("middle_name", v.MiddleName)
+	t.field("nickname", v.Nickname)
+	t.field("preferred_username", v.PreferredUsername)
+	t.field("email", verified(v.Email, v.EmailVerified))
+	t.field("phone_number", verified(v.PhoneNumber, v.PhoneNumberVerified))
+	t.field("profile", v.Profile.Profile)
+	t.field("picture", v.Picture)
+	t.field("website", v.Website)
+	t.field("gender", v.Gender)
+	t.field("birthdate", v.Birthdate)
+	t.field("zoneinfo", v.Zoneinfo)
+	t.field("locale", v.Locale)
+	t.field("groups", strings.Join(v.Groups, " "))
+	t.field("roles", strings.Join(v.Roles, " "))
+	t.field("created_at", when(v.CreatedAt))
+	t.field("updated_at", when(v.UpdatedAt))
+}
+
+func verified(text string, ok bool) string {
+	if text == "" || !ok {
+		return text
+	}
+	return text + "   (verified)"
+}
