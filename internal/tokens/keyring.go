@@ -196,15 +196,18 @@ func (k *Keyring) Rotate(ctx context.Context, alg string, immediately bool, even
 		reason = "rotated at once"
 	}
 	return k.create(ctx, algs, reason, func(alg string, now time.Time) time.Time {
-		switch signer := s.signers[alg]; {
-		case signer == nil:
+		if s.signers[alg] == nil {
 			return time.Time{}
-		case immediately:
-			// Never before the key that it supersedes.
-			return latest(now, signer.row.ActiveFrom.Add(time.Microsecond))
-		default:
-			return now.Add(k.cfg.JWKSMaxAge + rotationMargin)
 		}
+		from := now
+		if !immediately {
+			from = now.Add(k.cfg.JWKSMaxAge + rotationMargin)
+		}
+		// Of two keys that start together, their names would decide.
+		for slices.ContainsFunc(s.states, func(key idp.StatedKey) bool { return key.Alg == alg && key.ActiveFrom.Equal(from) }) {
+			from = from.Add(time.Microsecond)
+		}
+		return from
 	}, events...)
 }
 

@@ -194,7 +194,7 @@ func TestAttack_S04_AlteredKeyRow(t *testing.T) {
 		"sealed garbage":                         func(k *idp.Key) { k.SealedPrivate = reseal(es, es, func([]byte) []byte { return []byte("x") }) },
 		"sealed for it, of the wrong type":       func(k *idp.Key) { k.SealedPrivate = reseal(es, rs, same) },
 		"sealed for it, of the same type":        func(k *idp.Key) { k.SealedPrivate = reseal(es, es, otherES256) },
-		"a private JWK where the public belongs": func(k *idp.Key) { k.PublicJWK = privateJWK(t) },
+		"a private JWK where the public belongs": func(k *idp.Key) { k.PublicJWK = privateJWK(t, m, es) },
 	} {
 		row := es
 		change(&row)
@@ -222,9 +222,11 @@ func otherES256([]byte) []byte {
 	return der
 }
 
-func privateJWK(t *testing.T) []byte {
+// privateJWK returns the key of the row as a JWK with its private half.
+func privateJWK(t *testing.T, m *tokens.Master, row idp.Key) []byte {
 	t.Helper()
-	raw, err := json.Marshal(jose.JSONWebKey{Key: newES256()})
+	_, key := (&fixture{master: m, store: &memoryStore{keys: []idp.Key{row}}}).private(t, row.Alg)
+	raw, err := json.Marshal(jose.JSONWebKey{Key: key, KeyID: row.KID, Algorithm: row.Alg, Use: "sig"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,6 +310,21 @@ func TestMaintainAfterALongPause(t *testing.T) {
 	expectStates(t, f.Keyring, idp.AlgES256, idp.KeyRetiring, idp.KeyActive)
 }
 
+// However short the configured time, a key is published for longer than caches
+// last, and still signs when it is due.
+func TestPublishAheadCoversCaches(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *tokens.KeyringConfig) { cfg.RotateEvery, cfg.PublishAhead = time.Hour, time.Minute })
+	start := epoch.Add(-time.Minute)
+	f.clock.Set(start.Add(45 * time.Minute)) // max-age and margin before
+	if err := f.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expectStates(t, f.Keyring, idp.AlgES256, idp.KeyActive, idp.KeyNext)
+	f.clock.Set(start.Add(time.Hour))
+	expectStates(t, f.Keyring, idp.AlgES256, idp.KeyRetiring, idp.KeyActive)
+}
+
 // Keys appear in the set at least the JWKS max-age and a margin before they sign.
 func TestAttack_H08_RotationDoesNotOutrunCaches(t *testing.T) {
 	t.Parallel()
@@ -368,14 +385,17 @@ func TestRotateImmediately(t *testing.T) {
 	if _, err := f.VerifyAccessToken(old); err != nil {
 		t.Errorf("the old key's token died: %v", err)
 	}
-	// Twice at the same instant: the later one wins a moment later.
-	again, err := f.Rotate(t.Context(), idp.AlgES256, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.clock.Advance(time.Microsecond)
-	if kid := headerOf(t, f.signAccess(t, idp.AlgES256))["kid"]; kid != again[0].KID {
-		t.Errorf("signed by %v", kid)
+	// Two at the same instant: the later one wins a moment later.
+	for range 6 {
+		for range 2 {
+			if made, err = f.Rotate(t.Context(), idp.AlgES256, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.clock.Advance(2 * time.Microsecond)
+		if kid := headerOf(t, f.signAccess(t, idp.AlgES256))["kid"]; kid != made[0].KID {
+			t.Errorf("signed by %v, want %v", kid, made[0].KID)
+		}
 	}
 	_, err = f.Rotate(t.Context(), "HS256", true)
 	var invalid *idp.InvalidError
