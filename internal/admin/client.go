@@ -13,8 +13,9 @@ import (
 	"idp/internal/idp"
 )
 
-// ClientStore keeps clients; they are read through the Directory. Implemented
-// by *store.Store.
+// ClientStore keeps clients; they are read through the Directory. What an
+// earlier client of the same client_id was issued must stay dead when
+// CreateClient takes the name again. Implemented by *store.Store.
 type ClientStore interface {
 	CreateClient(ctx context.Context, c idp.Client, event idp.Event) error
 	UpdateClient(ctx context.Context, c idp.Client, event idp.Event) error
@@ -65,9 +66,6 @@ func (s *Service) CreateClient(ctx context.Context, in ClientInput) (idp.Client,
 
 	now := s.now()
 	c := idp.Client{ClientID: in.ClientID, ClientMetadata: in.ClientMetadata, CreatedAt: now, UpdatedAt: now}
-	// Nothing that an earlier client of this name was issued may come alive
-	// again. Tokens tell their time in seconds.
-	c.TokensValidAfter = now.Truncate(time.Second)
 	secret := in.Secret
 	if !public {
 		if secret == "" {

@@ -12,7 +12,7 @@ import (
 // GroupStore keeps groups and who is in them. Implemented by *store.Store.
 type GroupStore interface {
 	Groups(ctx context.Context) ([]idp.Group, error)
-	CreateGroup(ctx context.Context, g idp.Group, event idp.Event) error
+	CreateGroup(ctx context.Context, g idp.Group, events ...idp.Event) error
 	DeleteGroup(ctx context.Context, name string, event idp.Event) error
 	MemberStore
 }
