@@ -10,6 +10,9 @@ import (
 // token, an audit event. The program makes it; no database does.
 type ID [16]byte
 
+// idText is the length of an ID's String.
+const idText = 22
+
 // String returns the ID as 22 characters of unpadded base64url.
 func (id ID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
@@ -26,7 +29,7 @@ func (id ID) IsZero() bool { return id == ID{} }
 func ParseID(s string) (ID, error) {
 	var id ID
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(raw) != len(id) {
+	if err != nil || len(raw) != len(id) || len(s) != idText { // the decoder skips line breaks
 		return id, ErrMalformed
 	}
 	copy(id[:], raw)

@@ -388,7 +388,7 @@ func TestAttack_H02_TokenConfusion(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, f, "a flow", flow)
-	refused(t, f, "an opaque token", f.master.MintOpaque(idp.OpaqueToken{Kind: idp.KindAccess, ID: idp.ID{1}}, salt))
+	refused(t, f, "an opaque token", f.master.MintOpaque(idp.OpaqueToken{Kind: idp.KindAccess, ID: idp.ID{1}}, nil))
 }
 
 // One token has one spelling.

@@ -48,13 +48,23 @@ func opaquePrefix(kind idp.TokenKind) string {
 	return ""
 }
 
+// salted reports whether a salt will do for the kind. Access tokens have none:
+// nothing is derived from them again, so their rows carry only the ID.
+func salted(kind idp.TokenKind, salt []byte) bool {
+	if kind == idp.KindAccess {
+		return len(salt) == 0
+	}
+	return len(salt) >= opaqueMinSalt
+}
+
 // MintOpaque returns the token that t describes. It is a pure function of t,
 // the salt and the master key: the same link of a refresh family is the same
-// token each time. Salt is the row's own, at least 16 random bytes; less, or
-// a kind that does not exist, is a mistake in the program and panics.
+// token each time. Salt is the row's own, at least 16 random bytes, and none
+// for an access token; any other, or a kind that does not exist, is a mistake
+// in the program and panics.
 func (m *Master) MintOpaque(t idp.OpaqueToken, salt []byte) string {
 	prefix := opaquePrefix(t.Kind)
-	if prefix == "" || len(salt) < opaqueMinSalt {
+	if prefix == "" || !salted(t.Kind, salt) {
 		panic(fmt.Sprintf("tokens: opaque token of kind %q with %d bytes of salt", byte(t.Kind), len(salt)))
 	}
 	var raw [opaqueSize]byte
@@ -83,12 +93,9 @@ func (*Master) ParseOpaque(kind idp.TokenKind, s string) (idp.OpaqueToken, error
 // VerifyOpaque reports, in constant time, whether s is a token that was minted
 // with the salt.
 func (m *Master) VerifyOpaque(s string, salt []byte) bool {
-	if len(salt) < opaqueMinSalt {
-		return false
-	}
 	for _, kind := range []idp.TokenKind{idp.KindCode, idp.KindRefresh, idp.KindAccess, idp.KindSession} {
 		if _, raw, ok := parseOpaque(kind, s); ok {
-			return hmac.Equal(raw[opaqueClaims:opaqueChecked], m.mac(purposeOpaque, raw[:opaqueClaims], salt))
+			return salted(kind, salt) && hmac.Equal(raw[opaqueClaims:opaqueChecked], m.mac(purposeOpaque, raw[:opaqueClaims], salt))
 		}
 	}
 	return false

@@ -17,6 +17,14 @@ var (
 	salt        = []byte("0123456789abcdef")
 )
 
+// saltOf is the salt that a row of the kind has: none for access tokens.
+func saltOf(kind idp.TokenKind) []byte {
+	if kind == idp.KindAccess {
+		return nil
+	}
+	return salt
+}
+
 const base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 func TestOpaqueRoundTrip(t *testing.T) {
@@ -29,8 +37,8 @@ func TestOpaqueRoundTrip(t *testing.T) {
 			ID:         idp.ID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")),
 			Generation: rapid.Uint32().Draw(t, "generation"),
 		}
-		s := m.MintOpaque(want, salt)
-		if again := m.MintOpaque(want, salt); s != again {
+		s := m.MintOpaque(want, saltOf(want.Kind))
+		if again := m.MintOpaque(want, saltOf(want.Kind)); s != again {
 			t.Fatal("the same link of a family is two tokens")
 		}
 		for _, kind := range opaqueKinds {
@@ -42,7 +50,7 @@ func TestOpaqueRoundTrip(t *testing.T) {
 				t.Fatalf("got %+v, want %+v", got, want)
 			}
 		}
-		if !m.VerifyOpaque(s, salt) {
+		if !m.VerifyOpaque(s, saltOf(want.Kind)) {
 			t.Fatal("not verified")
 		}
 	})
@@ -54,12 +62,12 @@ func TestAttack_E08_OpaqueTokenHasOneSpelling(t *testing.T) {
 	t.Parallel()
 	m := newMaster(t, 3)
 	for _, kind := range opaqueKinds {
-		s := m.MintOpaque(idp.OpaqueToken{Kind: kind, ExpiresOn: 20545, ID: idp.ID{1, 2, 3, 15: 4}, Generation: 3}, salt)
+		s := m.MintOpaque(idp.OpaqueToken{Kind: kind, ExpiresOn: 20545, ID: idp.ID{1, 2, 3, 15: 4}, Generation: 3}, saltOf(kind))
 		bad := func(what, changed string) {
 			if _, err := m.ParseOpaque(kind, changed); err == nil {
 				t.Fatalf("%c: %s: parsed %q", kind, what, changed)
 			}
-			if m.VerifyOpaque(changed, salt) {
+			if m.VerifyOpaque(changed, saltOf(kind)) {
 				t.Fatalf("%c: %s: verified %q", kind, what, changed)
 			}
 		}
@@ -120,10 +128,11 @@ func TestMintOpaqueRefusesMistakes(t *testing.T) {
 	t.Parallel()
 	m := newMaster(t, 3)
 	for name, mint := range map[string]func(){
-		"no salt":      func() { m.MintOpaque(idp.OpaqueToken{Kind: idp.KindCode}, nil) },
-		"short salt":   func() { m.MintOpaque(idp.OpaqueToken{Kind: idp.KindCode}, salt[:15]) },
-		"no such kind": func() { m.MintOpaque(idp.OpaqueToken{Kind: 'x'}, salt) },
-		"zero token":   func() { m.MintOpaque(idp.OpaqueToken{}, salt) },
+		"no salt":             func() { m.MintOpaque(idp.OpaqueToken{Kind: idp.KindCode}, nil) },
+		"short salt":          func() { m.MintOpaque(idp.OpaqueToken{Kind: idp.KindCode}, salt[:15]) },
+		"salted access token": func() { m.MintOpaque(idp.OpaqueToken{Kind: idp.KindAccess}, salt) },
+		"no such kind":        func() { m.MintOpaque(idp.OpaqueToken{Kind: 'x'}, salt) },
+		"zero token":          func() { m.MintOpaque(idp.OpaqueToken{}, salt) },
 	} {
 		func() {
 			defer func() {
@@ -142,7 +151,7 @@ func TestMintOpaqueRefusesMistakes(t *testing.T) {
 func FuzzParseOpaque(f *testing.F) {
 	m := newMaster(f, 3)
 	for _, kind := range opaqueKinds {
-		f.Add(byte(kind), m.MintOpaque(idp.OpaqueToken{Kind: kind, ID: idp.ID{1}}, salt))
+		f.Add(byte(kind), m.MintOpaque(idp.OpaqueToken{Kind: kind, ID: idp.ID{1}}, saltOf(kind)))
 	}
 	f.Fuzz(func(t *testing.T, kind byte, s string) {
 		parsed, err := m.ParseOpaque(idp.TokenKind(kind), s)
@@ -150,11 +159,11 @@ func FuzzParseOpaque(f *testing.F) {
 			refuse(t, err, idp.ErrMalformed)
 			return
 		}
-		minted := m.MintOpaque(parsed, salt)
+		minted := m.MintOpaque(parsed, saltOf(parsed.Kind))
 		if len(s) != len(minted) {
 			t.Fatalf("%q has another length than %q", s, minted)
 		}
-		if m.VerifyOpaque(s, salt) != (s == minted) {
+		if m.VerifyOpaque(s, saltOf(parsed.Kind)) != (s == minted) {
 			t.Fatalf("%q and %q", s, minted)
 		}
 	})
