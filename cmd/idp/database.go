@@ -83,7 +83,7 @@ func (a *app) openStore(ctx context.Context, cfg *Config, logger *slog.Logger, e
 	})
 	switch {
 	case errors.Is(err, idp.ErrConflict): // the lock of another server
-		return nil, withCode(exitTryAgain, err)
+		return nil, withCode(exitTryAgain, fmt.Errorf("the database %s is in use by another server: stop it first, or name another --data-dir", strings.TrimPrefix(cfg.Database(), "sqlite:")))
 	case err != nil:
 		return nil, fmt.Errorf("database %s: %w", DatabaseURL(cfg.Database()), err)
 	}

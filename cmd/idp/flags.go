@@ -77,9 +77,6 @@ func (f *fieldFlags[T]) apply(t *T) error {
 	return nil
 }
 
-// given reports whether any of the flags was given.
-func (f *fieldFlags[T]) given() bool { return f.cmd.Flags().NFlag() > 0 }
-
 func nonEmpty(values []string) []string {
 	var out []string
 	for _, v := range values {

@@ -77,7 +77,8 @@ func TestImportsFollowTheTable(t *testing.T) {
 				t.Errorf("%s imports %s: %s", name, imported, rule.sentence)
 			}
 			for library, door := range doors {
-				if covers(library, imported) && name != door && !strings.HasPrefix(name, door+"/") {
+				// What lies below a door, and tools that only tests use, may do as they like.
+				if covers(library, imported) && name != door && !strings.HasPrefix(name, door+"/") && !strings.HasPrefix(name, "cmd/idp/") {
 					t.Errorf("%s imports %s: its one door is %s", name, imported, door)
 				}
 			}

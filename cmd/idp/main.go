@@ -136,7 +136,7 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("run", a.serveCommand(), a.migrateCommand(), a.healthcheckCommand())
+	add("run", a.serveCommand(), a.devCommand(), a.migrateCommand(), a.healthcheckCommand())
 	add("objects", a.clientCommand(), a.userCommand(), a.groupCommand(), a.roleCommand(), a.resourceCommand(),
 		a.consentCommand(), a.sessionCommand(), a.keyCommand(), a.tokenCommand())
 	add("tools", a.configCommand(), a.versionCommand())

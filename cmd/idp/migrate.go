@@ -1,9 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/spf13/cobra"
+
+	"idp/internal/idp"
+	"idp/internal/store"
+	"idp/internal/tokens"
 )
 
 func (a *app) migrateCommand() *cobra.Command {
@@ -21,6 +27,9 @@ func (a *app) migrateCommand() *cobra.Command {
 				return err
 			}
 			defer s.Close()
+			if err := checkBeforeMigration(cmd.Context(), cfg, s); err != nil {
+				return err
+			}
 			applied, err := s.Migrate(cmd.Context())
 			if err != nil {
 				return err
@@ -75,4 +84,29 @@ func (a *app) migrateCommand() *cobra.Command {
 	}
 	a.outputFlags(status)
 	return noun("migrate", "The database's schema", up, status)
+}
+
+// checkBeforeMigration refuses a database of another master key. A job that
+// only migrates may go without the key.
+func checkBeforeMigration(ctx context.Context, cfg *Config, s *store.Store) error {
+	key, err := configuredMasterKey(cfg)
+	if err != nil || key == nil {
+		return err
+	}
+	empty, err := s.Empty(ctx)
+	if err != nil || empty {
+		return err
+	}
+	stored, err := s.Setting(ctx, masterCheckSetting)
+	if errors.Is(err, idp.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	master, err := tokens.NewMaster(key)
+	if err != nil {
+		return withCode(exitConfiguration, err)
+	}
+	return checkMasterKey(cfg, stored, master.CheckValue())
 }

@@ -95,8 +95,8 @@ func (p *passwordFlags) read(a *app) (password idp.Secret, made bool, err error)
 
 // newPassword returns 100 random bits in four groups that can be typed.
 func newPassword() idp.Secret {
-	text := strings.ToLower(rand.Text()[:20])
-	return idp.Secret(text[:5] + "-" + text[5:10] + "-" + text[10:15] + "-" + text[15:])
+	text := randomText()
+	return idp.Secret(text[:5] + "-" + text[5:10] + "-" + text[10:15] + "-" + text[15:20])
 }
 
 func (a *app) userCreate() *cobra.Command {
@@ -304,3 +304,6 @@ func verified(text string, ok bool) string {
 	}
 	return text + "   (verified)"
 }
+
+// randomText returns 130 random bits as 26 letters and digits.
+func randomText() string { return strings.ToLower(rand.Text()) }
