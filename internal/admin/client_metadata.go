@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	maxURI          = 2048 // bytes
-	maxList         = 64   // entries
-	maxScope        = 4096 // bytes
-	minTokenLife    = 60
-	maxTokenLife    = 86400
-	maxRefreshLife  = 90 * 86400
-	maxDefaultMaxAg = 365 * 86400
+	maxURI         = 2048 // bytes
+	maxList        = 64   // entries
+	maxScope       = 4096 // bytes
+	minTokenLife   = 60
+	maxTokenLife   = 86400
+	maxRefreshLife = 90 * 86400
+	maxAuthAge     = 365 * 86400
 )
 
 // withDefaults fills in what RFC 7591 section 2 and OpenID Connect Dynamic
@@ -195,8 +195,8 @@ func checkClientTokens(f *faults, m idp.ClientMetadata) {
 	if m.RefreshTokenIdle > m.RefreshTokenLifetime && m.RefreshTokenLifetime > 0 {
 		f.add("refresh_token_idle", "is longer than refresh_token_lifetime")
 	}
-	if m.DefaultMaxAge != nil && (*m.DefaultMaxAge < 0 || *m.DefaultMaxAge > maxDefaultMaxAg) {
-		f.add("default_max_age", "must be from 0 to %d seconds", maxDefaultMaxAg)
+	if m.DefaultMaxAge != nil && (*m.DefaultMaxAge < 0 || *m.DefaultMaxAge > maxAuthAge) {
+		f.add("default_max_age", "must be from 0 to %d seconds", maxAuthAge)
 	}
 }
 
