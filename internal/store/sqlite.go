@@ -105,8 +105,8 @@ func (p *sqlitePort) close() {
 }
 
 func (p *sqlitePort) ping(ctx context.Context) error {
-	counted(ctx, 1)
-	return sentinel(p.readers.db.PingContext(ctx))
+	var answer int64
+	return one(ctx, p, []any{&answer}, "SELECT 1")
 }
 
 func (p *sqlitePort) exec(ctx context.Context, sql string, args ...any) (int64, error) {
