@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -67,14 +68,20 @@ func (i *Installation) NewClient(t testing.TB, args ...string) Client {
 	return c
 }
 
-// WebClient registers a confidential client for code and refresh. Nodes that
-// run already need Settle.
+// WebClient registers a confidential client for code and refresh; args are
+// further flags, or replace the defaults. Nodes that run already need Settle.
 func (i *Installation) WebClient(t testing.TB, args ...string) Client {
 	t.Helper()
-	return i.NewClient(t, append([]string{
-		"--redirect-uri", "https://app.example/cb", "--grant-type", "authorization_code", "--grant-type", "refresh_token",
-		"--scope", "openid profile email offline_access",
-	}, args...)...)
+	for _, d := range [][]string{
+		{"--redirect-uri", "https://app.example/cb"},
+		{"--grant-type", "authorization_code", "--grant-type", "refresh_token"},
+		{"--scope", "openid profile email offline_access"},
+	} {
+		if !slices.Contains(args, d[0]) {
+			args = append(args, d...)
+		}
+	}
+	return i.NewClient(t, args...)
 }
 
 // NewResource registers an API by command. Scopes are its permissions.
