@@ -103,6 +103,15 @@ func chosenResource(granted, wanted []string) (string, *Error) {
 	return "", nil
 }
 
+// burn ends a grant whose code came from the right client with the wrong
+// redirect URI or verifier: whoever holds the code is guessing, and gets no
+// second guess (RFC 9700 sections 4.5 and 4.8).
+func (u *unit) burn(err error) {
+	if u.grantType == idp.GrantAuthorizationCode && u.kill == nil && toError(err).Code == "invalid_grant" {
+		u.kill = &kill{idp.EventCodeBurned, "wrong redirect_uri or code_verifier"}
+	}
+}
+
 // flushRedemption uses the code. Whoever comes second learns it here, and the
 // grant dies with the first one's tokens (RFC 6749 section 4.1.2).
 func (u *unit) flushRedemption(ctx context.Context) error {

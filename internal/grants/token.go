@@ -73,6 +73,7 @@ func (s *Service) token(w http.ResponseWriter, r *http.Request) (*tokenResponse,
 	// 7. Check the protocol and sign.
 	response, err := s.runTokenHandlers(ctx, u, grant.handlers)
 	if err != nil {
+		u.burn(err)
 		return nil, s.settle(ctx, u, err)
 	}
 	// 8. Store: one batch, in which a conditional statement decides races.

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"errors"
+	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -58,7 +59,8 @@ func bearer(r *http.Request) (string, *Error) {
 		return "", invalidRequest("an access token does not belong in a URL")
 	}
 	var fromBody string
-	if r.Method == http.MethodPost && r.Header.Get("Content-Type") != "" {
+	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.Method == http.MethodPost && mediaType == "application/x-www-form-urlencoded" {
 		form, err := parseBody(r)
 		if err != nil {
 			return "", err

@@ -11,6 +11,7 @@ const (
 	EventAuthorizationRefused  EventKind = "authz.refused"  // redirected to the client with an error
 	EventCodeIssued            EventKind = "code.issued"
 	EventCodeReplayed          EventKind = "code.replayed"
+	EventCodeBurned            EventKind = "code.burned" // wrong redirect_uri or verifier
 	EventTokenIssued           EventKind = "token.issued"
 	EventTokenRefused          EventKind = "token.refused"
 	EventTokenRevoked          EventKind = "token.revoked"
