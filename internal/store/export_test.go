@@ -14,8 +14,8 @@ func LookUps(day idp.Day, id idp.ID) []LookUp {
 	h := []any{lineBreak, day, id}
 	return []LookUp{
 		{"grants", selectGrantState, h},
-		{"grants", redeemCode, []any{day.Time(), uint32(1), day.Time(), day.Time(), id, day, id}},
-		{"grants", rotateRefresh, []any{uint32(2), day.Time(), day.Time(), id, day, id, uint32(1)}},
+		{"grants", redeemCode, []any{day.Time(), 1, day.Time(), day.Time(), id, day, id}},
+		{"grants", rotateRefresh, []any{2, day.Time(), day.Time(), id, day, id, 1}},
 		{"grants", revokeGrant, []any{day.Time(), "test", id, day, id}},
 		{"access_tokens", selectAccessTokenState, h},
 		{"revoked_tokens", selectAccessTokenState, h},

@@ -38,6 +38,9 @@ var sessionSettings = map[string]string{
 	"statement_timeout":                   "5s",
 	"lock_timeout":                        "2s",
 	"idle_in_transaction_session_timeout": "5s",
+	// Planning costs more than running our statements, and partitions make
+	// PostgreSQL plan anew each time. All look-ups are by key: one plan fits.
+	"plan_cache_mode": "force_generic_plan",
 }
 
 // errPoolClosed is what a closed store says.
@@ -311,7 +314,7 @@ func pgDest(dest any) any {
 	case *uint32:
 		return (*pgUint32)(d)
 	case document:
-		return jsonDest{d.value}
+		return jsonDest(d)
 	}
 	return dest
 }

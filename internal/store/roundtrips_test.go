@@ -185,7 +185,7 @@ func TestDeadlineIsKept(t *testing.T) {
 // connection usable.
 func TestServerTimeoutsAreUnavailable(t *testing.T) {
 	t.Parallel()
-	s := storetest.Migrated(t, store.Config{URL: storetest.Postgres(t) + "&statement_timeout=200ms", MaxConns: 1})
+	s := storetest.Migrated(t, store.Config{URL: withParam(t, storetest.Postgres(t), "statement_timeout", "200ms"), MaxConns: 1})
 	_, err := s.Exec(t.Context(), "SELECT pg_sleep(10)")
 	require.ErrorIs(t, err, idp.ErrUnavailable)
 	require.NoError(t, s.Ping(t.Context()))

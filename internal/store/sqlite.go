@@ -381,7 +381,7 @@ func (s sqliteDest) Scan(src any) error {
 	case *[]byte:
 		*d = append([]byte(nil), blob...)
 	case document:
-		return jsonDest{d.value}.Scan(src)
+		return jsonDest(d).Scan(src)
 	default:
 		return fmt.Errorf("cannot scan into %T", s.dest)
 	}
