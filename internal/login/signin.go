@@ -175,7 +175,7 @@ func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Fl
 func unreadable(username, password string) (status int, page web.LoginPage) {
 	page.Username = username
 	if username == "" {
-		status, page.UsernameProblem = http.StatusUnprocessableEntity, "Enter your user name or e-mail."
+		status, page.UsernameProblem = http.StatusUnprocessableEntity, "Enter your user name."
 	}
 	if password == "" {
 		status, page.PasswordProblem = http.StatusUnprocessableEntity, "Enter your password."
