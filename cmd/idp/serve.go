@@ -88,7 +88,10 @@ func (a *app) serve(cmd *cobra.Command, _ []string) error {
 			return errors.Join(err, n.public.Close())
 		}
 	}
-	go a.reloadOnHangup(ctx, src, logger, level, n.certificate)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	go reloadOnHangup(ctx, hangup, src, logger, level, n.certificate)
 	return n.run(ctx)
 }
 
@@ -112,10 +115,7 @@ func (a *app) waitForDatabase(ctx context.Context, cfg *Config, logger *slog.Log
 
 // reloadOnHangup reloads TLS certificate and log level on SIGHUP. A
 // configuration that does not load leaves the server as it is.
-func (a *app) reloadOnHangup(ctx context.Context, src sources, logger *slog.Logger, level *slog.LevelVar, certificate *server.Certificate) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, src sources, logger *slog.Logger, level *slog.LevelVar, certificate *server.Certificate) {
 	for {
 		select {
 		case <-ctx.Done():
