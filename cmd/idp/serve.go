@@ -170,7 +170,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Store: d.store, Logger: d.logger, Now: d.now, Strict: cfg.Audit.Mode == "strict",
 	})
 	people := users.New(users.Config{
-		Store: d.store, Hasher: d.hasher, Throttle: d.store, Audit: n.audit, Logger: d.logger, Now: d.now,
+		Store: d.store, Rehash: d.store, Hasher: d.hasher, Throttle: d.store, Audit: n.audit, Logger: d.logger, Now: d.now,
 	})
 	// The pages describe requests that grants understands, and grants shows
 	// its errors on a page: the one knot, tied by a variable.

@@ -125,11 +125,15 @@ func TestAttack_D06_SessionFixation(t *testing.T) {
 		t.Errorf("%d sessions", len(s.sessions))
 	}
 
-	// Again, as the same person: a new one, and the old one dead.
+	// Again, as the same person: the session goes on under a new secret, and
+	// the old one is dead.
 	before := victim.cookies[sessionCookie]
 	victim.post("/login", credentials(victim.flow(request))).next(t, s)
 	if victim.cookies[sessionCookie] == before {
-		t.Error("the session went on")
+		t.Error("the secret stayed")
+	}
+	if len(s.sessions) != 2 {
+		t.Errorf("%d sessions after the same person signed in anew", len(s.sessions))
 	}
 	replay := s.browser(t)
 	replay.cookies[sessionCookie] = before
@@ -222,7 +226,10 @@ func TestAttack_D13_ConsentToWhatWasShown(t *testing.T) {
 			c.ClientID = "other"
 			s.asks.Client = &c
 		},
-		"other session": func(s *site, b *browser) { b.post("/login", credentials(b.flow(""))) },
+		"other session": func(s *site, b *browser) {
+			b.post("/logout", url.Values{"flow": {b.flow("")}})
+			b.post("/login", credentials(b.flow("")))
+		},
 		"other person": func(s *site, b *browser) {
 			b.post("/login", url.Values{"flow": {b.flow("")}, "username": {"eve"}, "password": {"correct horse"}})
 		},

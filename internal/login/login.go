@@ -20,6 +20,9 @@ type Store interface {
 	AuthorizationContext(ctx context.Context, session idp.ID, clientID string) (idp.AuthorizationContext, error)
 	// CreateSession stores s and ends the session that it replaces.
 	CreateSession(ctx context.Context, s idp.Session, ends idp.ID, events ...idp.Event) error
+	// RenewSession gives a session that goes on another salt and a fresh
+	// sign-in; idp.ErrNotFound when it has ended.
+	RenewSession(ctx context.Context, s idp.Session, events ...idp.Event) error
 	EndSession(ctx context.Context, id idp.ID, at time.Time, event idp.Event) error
 	SaveConsent(ctx context.Context, c idp.Consent, event idp.Event) error
 }

@@ -58,6 +58,18 @@ func (m *memory) CreateSession(_ context.Context, s idp.Session, ends idp.ID, ev
 	return nil
 }
 
+func (m *memory) RenewSession(_ context.Context, s idp.Session, events ...idp.Event) error {
+	if m.fault != nil {
+		return m.fault
+	}
+	if old, ok := m.sessions[s.ID]; !ok || !old.EndedAt.IsZero() || old.UserID != s.UserID {
+		return idp.ErrNotFound
+	}
+	m.sessions[s.ID] = s
+	m.events = append(m.events, events...)
+	return nil
+}
+
 func (m *memory) EndSession(_ context.Context, id idp.ID, at time.Time, event idp.Event) error {
 	if m.fault != nil {
 		return m.fault

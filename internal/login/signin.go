@@ -134,9 +134,11 @@ func (l *Login) chooseAccount(w http.ResponseWriter, r *http.Request, flow idp.F
 	return l.goOn(w, r, flow)
 }
 
-// startSession always makes a new session, and ends the one that the browser
-// proved to be in: an identifier known before the sign-in is worth nothing
-// after it.
+// startSession makes the cookie from before worthless: an identifier known
+// before the sign-in is worth nothing after it. The same person goes on in the
+// same session under a new secret, so that signing in anew for one application
+// does not sign out of the others; anybody else gets a session of their own,
+// and the one from before ends.
 func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Flow, user idp.User, held *idp.AuthorizationContext) (idp.Session, error) {
 	request, now := idp.RequestFrom(r.Context()), idp.Instant(l.Now())
 	session := idp.Session{
@@ -146,22 +148,18 @@ func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Fl
 		RemoteAddr: request.RemoteAddr, UserAgent: clip(request.UserAgent, maxUserAgent),
 	}
 	copy(session.ID[:], random(len(session.ID)))
-
-	var ends idp.ID
-	var events []idp.Event
-	if held != nil && held.Session.EndedAt.IsZero() {
-		ends = held.Session.ID
-		ended := event(r, idp.EventSessionEnded, now)
-		ended.UserID, ended.SessionID = held.User.ID, ends.String()
-		ended.Detail = map[string]string{"reason": "replaced"}
-		events = append(events, ended)
+	err := idp.ErrNotFound
+	if held != nil && held.User.ID == user.ID && l.live(held) {
+		renewed := session
+		renewed.ID, renewed.CreatedAt = held.Session.ID, held.Session.CreatedAt
+		if err = l.Store.RenewSession(r.Context(), renewed, succeeded(r, flow, renewed)); err == nil {
+			session = renewed
+		}
 	}
-	succeeded := event(r, idp.EventLoginSucceeded, now)
-	succeeded.UserID, succeeded.SessionID, succeeded.ClientID = user.ID, session.ID.String(), clientOf(flow)
-	succeeded.Detail = map[string]string{"amr": passwordAMR}
-	events = append(events, succeeded)
-
-	if err := l.Store.CreateSession(r.Context(), session, ends, events...); err != nil {
+	if errors.Is(err, idp.ErrNotFound) {
+		err = l.createSession(r, flow, session, held)
+	}
+	if err != nil {
 		return session, err
 	}
 	request.Subject = user.ID
@@ -169,6 +167,26 @@ func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Fl
 		Kind: idp.KindSession, ExpiresOn: idp.DayOf(session.ExpiresAt), ID: session.ID,
 	}, session.Salt))
 	return session, nil
+}
+
+func (l *Login) createSession(r *http.Request, flow idp.Flow, session idp.Session, held *idp.AuthorizationContext) error {
+	events := []idp.Event{succeeded(r, flow, session)}
+	var ends idp.ID
+	if held != nil && held.Session.EndedAt.IsZero() {
+		ends = held.Session.ID
+		ended := event(r, idp.EventSessionEnded, session.CreatedAt)
+		ended.UserID, ended.SessionID = held.User.ID, ends.String()
+		ended.Detail = map[string]string{"reason": "replaced"}
+		events = append([]idp.Event{ended}, events...)
+	}
+	return l.Store.CreateSession(r.Context(), session, ends, events...)
+}
+
+func succeeded(r *http.Request, flow idp.Flow, session idp.Session) idp.Event {
+	e := event(r, idp.EventLoginSucceeded, session.AuthTime)
+	e.UserID, e.SessionID, e.ClientID = session.UserID, session.ID.String(), clientOf(flow)
+	e.Detail = map[string]string{"amr": passwordAMR}
+	return e
 }
 
 // unreadable says what is wrong with the form as typed; 0 for nothing.

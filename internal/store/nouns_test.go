@@ -177,6 +177,16 @@ func TestSessionsSurvive(t *testing.T) {
 		require.NoError(t, err)
 		same(t, []idp.Session{second, first}, all)
 
+		second.Salt, second.AuthTime, second.LastSeenAt = []byte("another salt 16b"), second.AuthTime.Add(time.Minute), second.LastSeenAt.Add(time.Minute)
+		require.NoError(t, s.RenewSession(ctx, second))
+		c, err = s.AuthorizationContext(ctx, second.ID, "web")
+		require.NoError(t, err)
+		same(t, idp.AuthorizationContext{Session: second, User: u}, c)
+		require.ErrorIs(t, s.RenewSession(ctx, first), idp.ErrNotFound, "a session that has ended")
+		stolen := second
+		stolen.UserID = "somebody else"
+		require.ErrorIs(t, s.RenewSession(ctx, stolen), idp.ErrNotFound, "another person's session")
+
 		at := idp.Instant(time.Now())
 		n, err := s.EndUserSessions(ctx, u.ID, at, event(idp.EventSessionEnded))
 		require.NoError(t, err)
@@ -313,6 +323,11 @@ func TestUsersSurvive(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, now.Add(time.Hour), got.TokensValidAfter)
 		require.Equal(t, "h3", got.PasswordHash)
+		require.NoError(t, s.ReplacePasswordHash(ctx, u.ID, "h2", "stale"))
+		require.NoError(t, s.ReplacePasswordHash(ctx, u.ID, "h3", "h4"))
+		got, err = s.User(ctx, u.ID)
+		require.NoError(t, err)
+		require.Equal(t, "h4", got.PasswordHash, "only the hash that was read is replaced")
 
 		for _, err := range []error{
 			s.UpdateUser(ctx, idp.User{ID: "nobody", Username: "x", State: idp.UserActive}, event(idp.EventUserUpdated)),

@@ -71,6 +71,26 @@ func (s *Store) CreateSession(ctx context.Context, n idp.Session, ends idp.ID, e
 	return s.write(ctx, statements, events...)
 }
 
+const renewSession = `
+UPDATE sessions
+SET salt = $1, auth_time = $2, acr = $3, amr = $4, last_seen_at = $5, expires_at = $6, remote_addr = $7, user_agent = $8
+WHERE session_id = $9 AND user_id = $10 AND ended_at IS NULL`
+
+// RenewSession takes up a session in which the same person has signed in anew:
+// with another salt, so that the cookie from before is dead, and under the same
+// identifier, so that what was granted in it lives on. It is idp.ErrNotFound
+// when the session has ended meanwhile.
+func (s *Store) RenewSession(ctx context.Context, n idp.Session, events ...idp.Event) error {
+	if err := checkWords("amr", n.AMR); err != nil {
+		return err
+	}
+	return s.change(ctx, events, func(q querier) (bool, error) {
+		changed, err := q.exec(ctx, renewSession,
+			n.Salt, n.AuthTime, n.ACR, words(n.AMR), n.LastSeenAt, n.ExpiresAt, n.RemoteAddr, n.UserAgent, n.ID, n.UserID)
+		return true, expect(changed, err, idp.ErrNotFound)
+	})
+}
+
 // EndSession ends a session. Doing it twice changes nothing, and the event is
 // written only when something changed.
 func (s *Store) EndSession(ctx context.Context, id idp.ID, at time.Time, event idp.Event) error {
@@ -81,10 +101,11 @@ func (s *Store) EndSession(ctx context.Context, id idp.ID, at time.Time, event i
 }
 
 const endUserSessions = `
-UPDATE sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL AND expires_at > $1`
+UPDATE sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL`
 
 // EndUserSessions ends all of a user's sessions and returns how many there
-// were. The event is written only when there was one.
+// were. Expired ones count: what was granted in them may still live. The event
+// is written only when there was one.
 func (s *Store) EndUserSessions(ctx context.Context, userID string, at time.Time, event idp.Event) (int64, error) {
 	var ended int64
 	err := s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {

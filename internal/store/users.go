@@ -130,6 +130,16 @@ func (s *Store) SetPassword(ctx context.Context, id, hash string, validAfter tim
 	})
 }
 
+const replacePasswordHash = `
+UPDATE users SET password_hash = $1 WHERE user_id = $2 AND password_hash = $3`
+
+// ReplacePasswordHash stores another hash of the same password, unless the
+// password was changed since old was read.
+func (s *Store) ReplacePasswordHash(ctx context.Context, userID, old, replacement string) error {
+	_, err := s.port.exec(ctx, replacePasswordHash, replacement, userID, old)
+	return err
+}
+
 const setUserState = `
 UPDATE users
 SET updated_at = $1, tokens_valid_after = CASE WHEN state = 'active' AND $2 THEN $1 ELSE tokens_valid_after END, state = $3
