@@ -146,8 +146,10 @@ func TestServeSeesWhatCommandsChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	endpoint := issuer + "/oauth2/token"
+	// Changes are seen in their order: with this one, the client is known.
+	mustCommand(t, "", "resource", "update", "https://api.example.com", "--scope", "orders:read", "--scope", "orders:write", "--data-dir", dir)
 	eventually(t, "discovery lists the new scope", func() bool {
-		return bytes.Contains(fetch(t, get(t, issuer+"/.well-known/openid-configuration"), http.StatusOK), []byte(`"orders:read"`))
+		return bytes.Contains(fetch(t, get(t, issuer+"/.well-known/openid-configuration"), http.StatusOK), []byte(`"orders:write"`))
 	})
 
 	inspect := func(token string) tokenView {
