@@ -99,6 +99,17 @@ type HomePage struct {
 	Account *Account // nil for nobody
 }
 
+// FormPostPage carries an answer to the application (OAuth 2.0 Form Post
+// Response Mode): at once where scripts run, by a button elsewhere.
+type FormPostPage struct {
+	Layout
+	Action string // an http or https address
+	Fields []Field
+}
+
+// Field is one hidden field of a form.
+type Field struct{ Name, Value string }
+
 // ErrorPage says what went wrong and what to do about it.
 type ErrorPage struct {
 	Layout
@@ -108,12 +119,13 @@ type ErrorPage struct {
 	Again     string // where to start over; empty when there is no such place
 }
 
-func (LoginPage) template() string   { return "login.html" }
-func (AccountPage) template() string { return "account.html" }
-func (ConsentPage) template() string { return "consent.html" }
-func (LogoutPage) template() string  { return "logout.html" }
-func (HomePage) template() string    { return "home.html" }
-func (ErrorPage) template() string   { return "error.html" }
+func (LoginPage) template() string    { return "login.html" }
+func (AccountPage) template() string  { return "account.html" }
+func (ConsentPage) template() string  { return "consent.html" }
+func (LogoutPage) template() string   { return "logout.html" }
+func (HomePage) template() string     { return "home.html" }
+func (FormPostPage) template() string { return "form_post.html" }
+func (ErrorPage) template() string    { return "error.html" }
 
 // Pages renders the pages and serves the files that they refer to.
 type Pages struct {
@@ -137,7 +149,7 @@ func New() (*Pages, error) {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 	for _, page := range []interface{ template() string }{
-		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, HomePage{}, ErrorPage{},
+		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, HomePage{}, FormPostPage{}, ErrorPage{},
 	} {
 		t, err := layout.Clone()
 		if err != nil {

@@ -394,8 +394,8 @@ func (n *node) document() discovery.Document {
 		},
 		ACRValues:     []string{idp.ACRPassword},
 		GrantTypes:    []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken, idp.GrantClientCredentials},
-		ResponseTypes: []string{"code"},
-		ResponseModes: []string{"query"},
+		ResponseTypes: []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
+		ResponseModes: []string{idp.ModeQuery, idp.ModeFragment, idp.ModeFormPost},
 		PromptValues:  []string{"none", "login", "consent", "select_account"},
 		UILocales:     []string{"en"},
 

@@ -76,17 +76,41 @@ func checkFlows(f *faults, m idp.ClientMetadata) {
 	if !code && slices.Contains(m.GrantTypes, idp.GrantRefreshToken) {
 		f.add("grant_types", "refresh_token needs authorization_code: no other grant gives refresh tokens")
 	}
-	switch {
-	case code && !slices.Equal(m.ResponseTypes, []string{"code"}):
-		f.add("response_types", "must be code, the only one there is (RFC 9700 section 2.1.2)")
-	case !code && len(m.ResponseTypes) > 0:
-		f.add("response_types", "must be empty without the authorization_code grant")
+	checkResponseTypes(f, m, code)
+	if m.SecurityProfile != "" && !slices.Contains(idp.SecurityProfiles(), m.SecurityProfile) {
+		f.add("security_profile", "must be one of %s", strings.Join(idp.SecurityProfiles(), ", "))
 	}
 	if public && m.PKCEOptional {
 		f.add("pkce_optional", "a public client cannot go without PKCE (RFC 9700 section 2.1.1)")
 	}
 	if public && len(m.ResourceServerOf) > 0 {
 		f.add("resource_server_of", "needs a client that authenticates (RFC 7662 section 2.1)")
+	}
+}
+
+// checkResponseTypes lets through what the client's profile allows, in the
+// canonical spelling.
+func checkResponseTypes(f *faults, m idp.ClientMetadata, code bool) {
+	if !code && len(m.ResponseTypes) > 0 {
+		f.add("response_types", "must be empty without the authorization_code grant")
+		return
+	}
+	if code && len(m.ResponseTypes) == 0 {
+		f.add("response_types", "must name code, unless security_profile allows others")
+	}
+	for _, name := range m.ResponseTypes {
+		t, ok := idp.ParseResponseType(name)
+		switch {
+		case !ok:
+			f.add("response_types", "%q is not one of code, id_token, id_token token, code id_token, code token, code id_token token", name)
+		case t.String() != name:
+			f.add("response_types", "%q is written %q", name, t)
+		case t.FrontChannel() && m.SecurityProfile != idp.ProfileOIDCLegacy:
+			f.add("response_types", "%q needs security_profile oidc-legacy: tokens in a URL leak (RFC 9700 section 2.1.2)", name)
+		}
+	}
+	if name := repeated(m.ResponseTypes); name != "" {
+		f.add("response_types", "names %q twice", name)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,6 +82,8 @@ type authorizationRequest struct {
 	state              string
 	target             target
 
+	responseType  idp.ResponseType
+	responseMode  string
 	nonce         string
 	codeChallenge string
 	prompt        []string
@@ -184,6 +187,9 @@ func (s *Service) check(req *authorizationRequest, form parameters) *Error {
 	if !hasScope(form.duplicated, "state") {
 		req.state = form.get("state")
 	}
+	if err := checkResponse(req, form); err != nil {
+		return err
+	}
 	switch {
 	case len(form.duplicated) > 0:
 		return invalidRequest("a parameter came more than once")
@@ -195,19 +201,10 @@ func (s *Service) check(req *authorizationRequest, form parameters) *Error {
 		return oauthError(http.StatusBadRequest, "request_uri_not_supported", "request_uri is not supported")
 	case form.get("registration") != "":
 		return oauthError(http.StatusBadRequest, "registration_not_supported", "the registration parameter is not supported")
-	case form.get("response_type") != "code":
-		return oauthError(http.StatusBadRequest, "unsupported_response_type", "the only response type is code")
 	case !req.client.HasGrantType(idp.GrantAuthorizationCode):
 		return unauthorizedClient("the client may not use the authorization code grant")
 	case !printable(form.get("state")) || !printable(form.get("nonce")):
 		return invalidRequest("state and nonce hold printable ASCII only")
-	}
-	switch mode := form.get("response_mode"); mode {
-	case "", "query":
-	case "web_message":
-		return oauthError(http.StatusBadRequest, "unsupported_response_mode", "this response mode is not supported")
-	default:
-		return invalidRequest("the only response mode is query")
 	}
 	for _, f := range []func(*authorizationRequest, parameters) *Error{s.checkProofKey, s.checkScope, checkPrompt, checkMaxAge, checkClaims, s.checkHint} {
 		if err := f(req, form); err != nil {
@@ -324,28 +321,92 @@ type issuance struct {
 type issuanceKey struct{}
 
 // issue grants what was asked: one batch stores it, then the browser carries
-// the code home.
+// the code home, and with the older response types tokens beside or instead of
+// it (OpenID Connect Core sections 3.2 and 3.3).
 func (s *Service) issue(w http.ResponseWriter, r *http.Request, f facts) error {
-	redirectURI, err := url.Parse(f.request.redirectURI)
+	req := f.request
+	redirectURI, err := url.Parse(req.redirectURI)
 	if err != nil {
 		return serverError(err)
 	}
-	a := &issuance{service: s, client: f.request.client, grant: s.newGrant(f)}
-	code, err := s.runAuthorizeHandlers(r.Context(), a, redirectURI)
+	a := &issuance{service: s, client: req.client, grant: s.newGrant(f)}
+	answer := url.Values{}
+	var events []idp.Event
+	if req.responseType.Code {
+		code, err := s.runAuthorizeHandlers(r.Context(), a, redirectURI)
+		if err != nil {
+			return err
+		}
+		answer.Set("code", code)
+		events = append(events, a.issued())
+	} else {
+		a.grant.CodeUsedAt = a.grant.CreatedAt // there is none to use
+	}
+	u, err := s.frontChannel(f, a, answer)
 	if err != nil {
 		return err
 	}
+	if u != nil && u.row() == nil {
+		events = append(events, u.issued())
+	}
+	if err := s.Grants.CreateGrant(r.Context(), a.grant, a.grant.CreatedAt, events...); err != nil {
+		return err
+	}
+	if u != nil && u.row() != nil {
+		if err := s.Tokens.AppendTokens(r.Context(), u.row(), u.issued()); err != nil {
+			return err
+		}
+	}
+	s.respond(w, r, req, answer)
+	return nil
+}
+
+func (a *issuance) issued() idp.Event {
 	g := a.grant
-	event := idp.Event{
+	return idp.Event{
 		Kind: idp.EventCodeIssued, At: g.CreatedAt, ClientID: g.ClientID, UserID: g.UserID,
 		SessionID: g.SessionID.String(), GrantID: g.Handle.ID.String(),
 		Detail: map[string]string{"scope": joinScopes(g.Scopes), "audience": joinScopes(g.Resources)},
 	}
-	if err := s.Grants.CreateGrant(r.Context(), g, g.CreatedAt, event); err != nil {
-		return err
+}
+
+// frontChannel adds the tokens that the response type asks for to the answer.
+// It returns the unit that made an access token, or nil.
+func (s *Service) frontChannel(f facts, a *issuance, answer url.Values) (*unit, error) {
+	req := f.request
+	if !req.responseType.FrontChannel() {
+		return nil, nil
 	}
-	s.redirect(w, r, f.request, url.Values{"code": {code}})
-	return nil
+	u := &unit{
+		service: s, client: req.client, grantType: idp.GrantAuthorizationCode, now: f.now, scopes: a.grant.Scopes,
+		state: &idp.GrantState{Grant: a.grant, User: f.who.User, Memberships: f.who.Memberships},
+	}
+	if len(req.target.resources) > 0 {
+		u.resource = req.target.resources[0]
+		u.scopes = scopesFor(a.grant.Scopes, u.resource)
+	}
+	u.rules = s.rules(u.client, u.resource)
+	if req.responseType.Token {
+		raw, err := u.signAccessToken()
+		if err != nil {
+			return nil, err
+		}
+		answer.Set("access_token", raw)
+		answer.Set("token_type", "Bearer")
+		answer.Set("expires_in", strconv.FormatInt(u.expiresIn(), 10))
+		answer.Set("scope", joinScopes(u.token.Scopes))
+	}
+	if req.responseType.IDToken {
+		raw, err := u.signIDToken(answer.Get("access_token"), answer.Get("code"), !req.responseType.Code && !req.responseType.Token)
+		if err != nil {
+			return nil, err
+		}
+		answer.Set("id_token", raw)
+	}
+	if !req.responseType.Token {
+		return nil, nil
+	}
+	return u, nil
 }
 
 func (s *Service) newGrant(f facts) idp.Grant {
@@ -359,6 +420,9 @@ func (s *Service) newGrant(f facts) idp.Grant {
 		Salt: make([]byte, 16), CreatedAt: now, CodeExpiresAt: now.Add(s.Lifetimes.Code),
 	}
 	_, _ = rand.Read(g.Salt)
+	if !req.responseType.Code { // only the token endpoint gives refresh tokens
+		g.Scopes = without(g.Scopes, idp.ScopeOfflineAccess)
+	}
 	g.ExpiresAt = g.CodeExpiresAt.Add(s.longestAccessToken(req))
 	if hasScope(g.Scopes, idp.ScopeOfflineAccess) {
 		_, absolute := s.refreshLifetimes(req.client)
@@ -378,24 +442,6 @@ func (s *Service) longestAccessToken(req *authorizationRequest) time.Duration {
 	return longest
 }
 
-// redirect answers the client through the browser. Every answer carries iss
-// (RFC 9207 section 2), and state as it came.
-func (s *Service) redirect(w http.ResponseWriter, r *http.Request, req *authorizationRequest, answer url.Values) {
-	if req.state != "" {
-		answer.Set("state", req.state)
-	}
-	answer.Set("iss", s.Issuer)
-	separator := "?"
-	if strings.Contains(req.redirectURI, "?") {
-		separator = "&"
-	}
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Location", req.redirectURI+separator+answer.Encode())
-	w.WriteHeader(http.StatusSeeOther)
-}
-
 // refuse tells the client, through the browser, that it gets nothing.
 func (s *Service) refuse(w http.ResponseWriter, r *http.Request, req *authorizationRequest, err *Error) {
 	record := idp.RequestFrom(r.Context())
@@ -407,7 +453,7 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, req *authorizat
 		Kind: idp.EventAuthorizationRefused, At: s.now(), ClientID: req.client.ClientID, UserID: record.Subject,
 		Detail: map[string]string{"error": err.Code, "reason": err.Error()},
 	})
-	s.redirect(w, r, req, url.Values{"error": {err.Code}, "error_description": {err.Description}})
+	s.respond(w, r, req, url.Values{"error": {err.Code}, "error_description": {err.Description}})
 }
 
 // reject tells the person that nothing can be done.

@@ -104,7 +104,7 @@ func (s *Service) runTokenHandlers(ctx context.Context, u *unit, handlers []toke
 	return &tokenResponse{
 		AccessToken:  answer.GetAccessToken(),
 		TokenType:    "Bearer",
-		ExpiresIn:    int64(u.token.ExpiresAt.Sub(u.token.IssuedAt) / time.Second),
+		ExpiresIn:    u.expiresIn(),
 		Scope:        joinScopes(u.token.Scopes),
 		RefreshToken: extra("refresh_token"),
 		IDToken:      extra("id_token"),
@@ -324,7 +324,7 @@ func (idTokens) PopulateTokenEndpointResponse(ctx context.Context, _ fosite.Acce
 	if !hasScope(u.scopes, idp.ScopeOpenID) {
 		return nil
 	}
-	raw, err := u.signIDToken(answer.GetAccessToken())
+	raw, err := u.signIDToken(answer.GetAccessToken(), "", false)
 	if err != nil {
 		return err
 	}

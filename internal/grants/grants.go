@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"idp/internal/idp"
@@ -78,6 +79,9 @@ type Browser interface {
 	Bound(r *http.Request) []byte
 	// ErrorPage tells the person what went wrong. It never redirects.
 	ErrorPage(w http.ResponseWriter, r *http.Request, status int, code, message string)
+	// FormPost lets the browser post the fields to the client (OAuth 2.0 Form
+	// Post Response Mode).
+	FormPost(w http.ResponseWriter, r *http.Request, action string, fields url.Values)
 }
 
 // Audit takes events that no other write carries; implemented by

@@ -68,19 +68,30 @@ func (u *unit) authorize(t *idp.AccessToken) {
 	}
 }
 
-// signIDToken returns the ID token for the unit's grant. The nonce goes into
-// the first one only: a refresh answers no authentication request.
-func (u *unit) signIDToken(accessToken string) (string, error) {
+// expiresIn is the access token's life in seconds.
+func (u *unit) expiresIn() int64 {
+	return int64(u.token.ExpiresAt.Sub(u.token.IssuedAt) / time.Second)
+}
+
+// signIDToken returns the ID token for the unit's grant, bound to the access
+// token and code that travel with it (empty for none). The nonce goes into the
+// first one only: a refresh answers no authentication request. The claims of
+// the scopes go in when there will be no userinfo to ask (OpenID Connect Core
+// section 5.4).
+func (u *unit) signIDToken(accessToken, code string, alone bool) (string, error) {
 	s := u.service
 	g := u.state.Grant
 	issued := u.now.Truncate(time.Second)
 	t := idp.IDToken{
 		ClientID: u.client.ClientID, Subject: u.state.User.ID, SessionID: g.SessionID,
 		IssuedAt: issued, ExpiresAt: issued.Add(s.Lifetimes.IDToken),
-		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, AccessToken: accessToken,
+		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, AccessToken: accessToken, Code: code,
 	}
 	if u.grantType == idp.GrantAuthorizationCode {
 		t.Nonce = g.Nonce
+	}
+	if alone {
+		t.Claims = u.state.User.Claims(u.scopes)
 	}
 	alg := u.client.IDTokenSignedResponseAlg
 	if alg == "" {

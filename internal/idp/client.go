@@ -27,6 +27,18 @@ const (
 	ApplicationNative = "native"
 )
 
+// Security profiles: how strict the protocol is towards a client.
+const (
+	// ProfileBaseline is what RFC 9700 and OAuth 2.1 ask: code and PKCE only.
+	ProfileBaseline = "baseline"
+	// ProfileOIDCLegacy also allows what OpenID Connect Core defines and newer
+	// advice discourages: the implicit and hybrid response types.
+	ProfileOIDCLegacy = "oidc-legacy"
+)
+
+// SecurityProfiles lists the profiles.
+func SecurityProfiles() []string { return []string{ProfileBaseline, ProfileOIDCLegacy} }
+
 // Access token formats.
 const (
 	FormatJWT    = "jwt"
@@ -53,6 +65,8 @@ type ClientMetadata struct {
 	DefaultMaxAge            *int   `json:"default_max_age,omitempty" yaml:"default_max_age,omitempty"` // seconds
 	RequireAuthTime          bool   `json:"require_auth_time,omitempty" yaml:"require_auth_time,omitempty"`
 
+	// SecurityProfile is one of SecurityProfiles; empty is baseline.
+	SecurityProfile string `json:"security_profile,omitempty" yaml:"security_profile,omitempty"`
 	// Audience lists the resources (RFC 8707) that it may ask tokens for.
 	Audience []string `json:"audience,omitempty" yaml:"audience,omitempty"`
 	// ResourceServerOf lists the audiences whose tokens it may introspect.
@@ -108,6 +122,15 @@ func (c *Client) Scopes() []string { return strings.Fields(c.Scope) }
 // RequiresPKCE reports whether an authorization request without a code
 // challenge is refused. Public clients cannot be excused (RFC 9700 section 2.1.1).
 func (c *Client) RequiresPKCE() bool { return c.Public() || !c.PKCEOptional }
+
+// AllowsResponseType reports whether the client is registered for a response
+// type in its canonical spelling (see ResponseType.String).
+func (c *Client) AllowsResponseType(responseType string) bool {
+	if responseType != "code" && c.SecurityProfile != ProfileOIDCLegacy {
+		return false
+	}
+	return slices.Contains(c.ResponseTypes, responseType) || len(c.ResponseTypes) == 0 && responseType == "code"
+}
 
 // DisplayName is the name that people are shown.
 func (c *Client) DisplayName() string {

@@ -66,5 +66,6 @@ type IDToken struct {
 	ACR         string
 	AMR         []string
 	AccessToken string         // its hash becomes at_hash; empty for none
+	Code        string         // its hash becomes c_hash; empty for none
 	Claims      map[string]any // about the person; may not shadow the above
 }

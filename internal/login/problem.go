@@ -3,9 +3,11 @@ package login
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -79,6 +81,18 @@ func retryAfter(w http.ResponseWriter, wait time.Duration) {
 func (l *Login) ErrorPage(w http.ResponseWriter, r *http.Request, status int, code, message string) {
 	l.protect(w.Header())
 	l.errorPage(w, r, status, web.ErrorPage{Message: message, Code: code})
+}
+
+// FormPost shows the page that posts the fields to the client (OAuth 2.0 Form
+// Post Response Mode).
+func (l *Login) FormPost(w http.ResponseWriter, r *http.Request, action string, fields url.Values) {
+	l.protect(w.Header())
+	allowRedirects(w.Header())
+	page := web.FormPostPage{Layout: l.layout("Continue"), Action: action}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		page.Fields = append(page.Fields, web.Field{Name: name, Value: fields.Get(name)})
+	}
+	l.render(w, r, http.StatusOK, page)
 }
 
 func (l *Login) errorPage(w http.ResponseWriter, r *http.Request, status int, page web.ErrorPage) {

@@ -50,7 +50,10 @@ func (k *Keyring) SignIDToken(alg string, t idp.IDToken) (string, error) {
 		w.text("sid", t.SessionID.String())
 	}
 	if t.AccessToken != "" {
-		w.text("at_hash", accessTokenHash(alg, t.AccessToken))
+		w.text("at_hash", halfHash(alg, t.AccessToken))
+	}
+	if t.Code != "" {
+		w.text("c_hash", halfHash(alg, t.Code))
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Claims)) {
 		if slices.Contains(reservedClaims, name) {
@@ -68,15 +71,15 @@ func (k *Keyring) SignIDToken(alg string, t idp.IDToken) (string, error) {
 	return signCompact(key, key.idHeader, w.end())
 }
 
-// accessTokenHash is at_hash of OpenID Connect Core section 3.1.3.6: the left
-// half of the access token's hash, by the hash of the signature algorithm.
-// Ed25519 hashes with SHA-512 (RFC 8032 section 5.1).
-func accessTokenHash(alg, accessToken string) string {
+// halfHash is at_hash and c_hash of OpenID Connect Core sections 3.1.3.6 and
+// 3.3.2.11: the left half of the value's hash, by the hash of the signature
+// algorithm. Ed25519 hashes with SHA-512 (RFC 8032 section 5.1).
+func halfHash(alg, value string) string {
 	if alg == idp.AlgEdDSA {
-		sum := sha512.Sum512([]byte(accessToken))
+		sum := sha512.Sum512([]byte(value))
 		return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 	}
-	sum := sha256.Sum256([]byte(accessToken))
+	sum := sha256.Sum256([]byte(value))
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
