@@ -399,6 +399,8 @@ func (n *node) document() discovery.Document {
 		PromptValues:  []string{"none", "login", "consent", "select_account"},
 		UILocales:     []string{"en"},
 
+		ClaimsParameter: true,
+
 		TokenAuthMethods:         append(methods[:2:2], idp.AuthNone),
 		RevocationAuthMethods:    append(methods[:2:2], idp.AuthNone),
 		IntrospectionAuthMethods: methods,

@@ -38,6 +38,8 @@ type Document struct {
 	RevocationAuthMethods    []string
 	IntrospectionAuthMethods []string
 
+	ClaimsParameter bool // the claims request parameter (OIDC Core section 5.5)
+
 	IDTokenSigningAlgs []string // RS256 must be among them (OIDC Discovery section 3)
 
 	ServiceDocumentation string // URL for developers
@@ -136,6 +138,7 @@ func Render(d Document) Pages {
 		ACRValuesSupported:                 d.ACRValues,
 		SubjectTypesSupported:              []string{"public"},
 		ClaimTypesSupported:                []string{"normal"},
+		ClaimsParameter:                    d.ClaimsParameter,
 		ClaimsSupported:                    d.Claims,
 		UILocalesSupported:                 d.UILocales,
 		IDTokenSigningAlgs:                 d.IDTokenSigningAlgs,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 	if who != nil {
 		idp.RequestFrom(ctx).Subject = who.User.ID
 		f.scopes = s.permitted(req.target, who.Memberships)
+		f.asked = req.withClaimScopes(f.scopes)
 	}
 	switch next, err := decide(f); next {
 	case stepLogin, stepSelectAccount:
@@ -90,7 +92,20 @@ type authorizationRequest struct {
 	maxAge        *time.Duration
 	loginHint     string
 	uiLocales     string
-	hintSubject   string // of a verified id_token_hint; empty for none
+	hintSubject   string // of a verified id_token_hint or a requested sub; empty for none
+	claims        *idp.ClaimsRequest
+}
+
+// withClaimScopes adds to scopes those that open the claims asked for by name,
+// as far as the client is registered for them: the person is asked for all.
+func (req *authorizationRequest) withClaimScopes(scopes []string) []string {
+	asked := slices.Clone(scopes)
+	for _, scope := range req.claims.Scopes() {
+		if hasScope(req.client.Scopes(), scope) && !hasScope(asked, scope) {
+			asked = append(asked, scope)
+		}
+	}
+	return asked
 }
 
 func (req *authorizationRequest) prompts(value string) bool { return hasScope(req.prompt, value) }
@@ -416,7 +431,7 @@ func (s *Service) newGrant(f facts) idp.Grant {
 		Scopes: f.scopes, Resources: req.target.audiences(),
 		RedirectURI: req.redirectURI, RedirectURIOmitted: req.redirectURIOmitted,
 		Nonce: req.nonce, CodeChallenge: req.codeChallenge,
-		AuthTime: f.who.Session.AuthTime, ACR: f.who.Session.ACR, AMR: f.who.Session.AMR,
+		AuthTime: f.who.Session.AuthTime, ACR: f.who.Session.ACR, AMR: f.who.Session.AMR, Claims: req.claims,
 		Salt: make([]byte, 16), CreatedAt: now, CodeExpiresAt: now.Add(s.Lifetimes.Code),
 	}
 	_, _ = rand.Read(g.Salt)
@@ -491,7 +506,7 @@ func (s *Service) Describe(_ context.Context, flow idp.Flow, who *idp.Authorizat
 	if who == nil {
 		return i, nil
 	}
-	for _, scope := range s.permitted(req.target, who.Memberships) {
+	for _, scope := range req.withClaimScopes(s.permitted(req.target, who.Memberships)) {
 		i.Scopes = append(i.Scopes, describeScope(scope, req.target.resources))
 		if who.Consent == nil || !who.Consent.Stands() || !hasScope(who.Consent.Scopes, scope) {
 			i.NewScopes = append(i.NewScopes, scope)

@@ -1,7 +1,6 @@
 package grants
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -28,6 +27,7 @@ type facts struct {
 	flow    idp.Flow
 	who     *idp.AuthorizationContext // nil while nobody is signed in
 	scopes  []string                  // those of the request that the person may grant
+	asked   []string                  // scopes, and those that open the claims asked for by name
 	now     time.Time
 }
 
@@ -107,7 +107,7 @@ func (f facts) needsConsent() bool {
 	if consent == nil || !consent.Stands() || req.client.Gate(consent.GrantedAt) != nil {
 		return true
 	}
-	covered := subset(f.scopes, consent.Scopes) && subset(req.target.audiences(), consent.Resources) &&
+	covered := subset(f.asked, consent.Scopes) && subset(req.target.audiences(), consent.Resources) &&
 		slices.Contains(consent.RedirectOrigins, idp.RedirectOrigin(req.redirectURI))
 	remembered := consent.Remembered && req.client.ImpersonationProof(req.redirectURI)
 	return !covered || !remembered && !askedAnew
@@ -149,10 +149,10 @@ func checkMaxAge(req *authorizationRequest, form parameters) *Error {
 // specification needs four levels.
 const maxClaimsDepth = 8
 
-// checkClaims looks into the claims parameter for the one thing that must not
-// be passed over in silence: an essential acr that no login here reaches
-// (OpenID Connect Core section 5.5.1.1).
-func checkClaims(_ *authorizationRequest, form parameters) *Error {
+// checkClaims reads the claims parameter (OpenID Connect Core section 5.5). An
+// essential acr that no login here reaches must not be passed over in silence
+// (section 5.5.1.1), and a sub asked for is a hint at the person.
+func checkClaims(req *authorizationRequest, form parameters) *Error {
 	raw := form.get("claims")
 	if raw == "" {
 		return nil
@@ -160,28 +160,19 @@ func checkClaims(_ *authorizationRequest, form parameters) *Error {
 	if nesting(raw) > maxClaimsDepth {
 		return invalidRequest("claims nests too deeply")
 	}
-	var claims struct {
-		IDToken map[string]*struct {
-			Essential bool     `json:"essential"`
-			Value     string   `json:"value"`
-			Values    []string `json:"values"`
-		} `json:"id_token"`
-		Userinfo map[string]json.RawMessage `json:"userinfo"`
-	}
-	if err := json.Unmarshal([]byte(raw), &claims); err != nil {
+	claims, err := idp.ParseClaimsRequest(raw)
+	if err != nil {
 		return invalidRequest("claims is not the JSON object of OpenID Connect Core section 5.5").because(err)
 	}
-	acr := claims.IDToken["acr"]
-	if acr == nil || !acr.Essential {
-		return nil
+	if acr := claims.IDToken["acr"]; acr != nil && acr.Essential {
+		if wanted := acr.Wanted(); len(wanted) > 0 && !slices.Contains(wanted, any(idp.ACRPassword)) {
+			return oauthError(http.StatusBadRequest, "unmet_authentication_requirements", "no login here reaches the essential acr")
+		}
 	}
-	wanted := acr.Values
-	if acr.Value != "" {
-		wanted = append(wanted, acr.Value)
+	if sub, ok := claims.IDToken["sub"]; ok && sub != nil {
+		req.hintSubject, _ = sub.Value.(string)
 	}
-	if len(wanted) > 0 && !slices.Contains(wanted, idp.ACRPassword) {
-		return oauthError(http.StatusBadRequest, "unmet_authentication_requirements", "no login here reaches the essential acr")
-	}
+	req.claims = claims
 	return nil
 }
 

@@ -79,7 +79,8 @@ var errDead = errors.New("token is not active")
 // found is a token that lives.
 type found struct {
 	token   idp.AccessToken
-	user    *idp.User // nil for client credentials
+	user    *idp.User      // nil for client credentials
+	claims  map[string]any // asked for by name at userinfo
 	refresh bool
 }
 
@@ -178,7 +179,11 @@ func (s *Service) alive(t idp.AccessToken, state *idp.GrantState, err error) (fo
 	if state.Gate(client, s.now()) != nil {
 		return found{}, errDead
 	}
-	return found{token: t, user: &state.User}, nil
+	f := found{token: t, user: &state.User}
+	if state.Grant.Claims != nil {
+		f.claims = state.User.Requested(state.Grant.Claims.Userinfo, client.Scopes())
+	}
+	return f, nil
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -1,6 +1,7 @@
 package grants
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -90,8 +91,13 @@ func (u *unit) signIDToken(accessToken, code string, alone bool) (string, error)
 	if u.grantType == idp.GrantAuthorizationCode {
 		t.Nonce = g.Nonce
 	}
+	if g.Claims != nil {
+		t.Claims = u.state.User.Requested(g.Claims.IDToken, u.client.Scopes())
+	}
 	if alone {
-		t.Claims = u.state.User.Claims(u.scopes)
+		claims := u.state.User.Claims(u.scopes)
+		maps.Copy(claims, t.Claims)
+		t.Claims = claims
 	}
 	alg := u.client.IDTokenSignedResponseAlg
 	if alg == "" {

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"errors"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -48,6 +49,7 @@ func (s *Service) userinfo(r *http.Request) (map[string]any, *Error) {
 		return nil, dead
 	}
 	claims := f.user.Claims(f.token.Scopes)
+	maps.Copy(claims, f.claims)
 	claims["sub"] = f.token.Subject
 	return claims, nil
 }

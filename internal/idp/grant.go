@@ -37,6 +37,7 @@ type Grant struct {
 	AuthTime           time.Time
 	ACR                string
 	AMR                []string
+	Claims             *ClaimsRequest // claims asked for by name; nil for none
 
 	Salt          []byte
 	CreatedAt     time.Time

@@ -14,8 +14,8 @@ const insertGrant = `
 INSERT INTO grants (
     expires_on, grant_id, client_id, user_id, session_id, scopes, resources, redirect_uri, redirect_uri_omitted,
     nonce, code_challenge, auth_time, acr, amr, salt, created_at, code_expires_at, code_used_at,
-    generation, rotated_at, idle_expires_at, expires_at, revoked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`
+    generation, rotated_at, idle_expires_at, expires_at, revoked_at, claims)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`
 
 const touchSession = `
 UPDATE sessions SET last_seen_at = $1 WHERE session_id = $2 AND last_seen_at <= $3`
@@ -34,6 +34,7 @@ func (s *Store) CreateGrant(ctx context.Context, g idp.Grant, seen time.Time, ev
 		g.Handle.ExpiresOn, g.Handle.ID, g.ClientID, g.UserID, g.SessionID, words(g.Scopes), words(g.Resources),
 		g.RedirectURI, g.RedirectURIOmitted, g.Nonce, g.CodeChallenge, g.AuthTime, g.ACR, words(g.AMR), g.Salt,
 		g.CreatedAt, g.CodeExpiresAt, g.CodeUsedAt, g.Generation, g.RotatedAt, g.IdleExpiresAt, g.ExpiresAt, g.RevokedAt,
+		claimsDocument(g.Claims),
 	}})
 	if !g.SessionID.IsZero() && !seen.IsZero() {
 		statements = append(statements, statement{touchSession, []any{seen, g.SessionID, seen.Add(-touchEvery)}})
@@ -41,12 +42,20 @@ func (s *Store) CreateGrant(ctx context.Context, g idp.Grant, seen time.Time, ev
 	return s.write(ctx, statements, events...)
 }
 
+// claimsDocument is NULL for the many grants without a claims request.
+func claimsDocument(c *idp.ClaimsRequest) document {
+	if c == nil {
+		return document{}
+	}
+	return document{c}
+}
+
 // The columns of a grant's state, in the order of grantStateDests. $1 separates
 // group names.
 const grantStateColumns = `
     g.expires_on, g.grant_id, g.client_id, g.user_id, g.session_id, g.scopes, g.resources, g.redirect_uri,
     g.redirect_uri_omitted, g.nonce, g.code_challenge, g.auth_time, g.acr, g.amr, g.salt, g.created_at,
-    g.code_expires_at, g.code_used_at, g.generation, g.rotated_at, g.idle_expires_at, g.expires_at, g.revoked_at,
+    g.code_expires_at, g.code_used_at, g.generation, g.rotated_at, g.idle_expires_at, g.expires_at, g.revoked_at, g.claims,
     u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at,
     (SELECT string_agg(m.group_name, $1) FROM group_members m WHERE m.user_id = u.user_id),
     (SELECT string_agg(r.role_name, $1) FROM user_roles r WHERE r.user_id = u.user_id),
@@ -57,7 +66,7 @@ func grantStateDests(st *idp.GrantState) []any {
 	dests := []any{
 		&g.Handle.ExpiresOn, &g.Handle.ID, &g.ClientID, &g.UserID, &g.SessionID, (*words)(&g.Scopes), (*words)(&g.Resources),
 		&g.RedirectURI, &g.RedirectURIOmitted, &g.Nonce, &g.CodeChallenge, &g.AuthTime, &g.ACR, (*words)(&g.AMR), &g.Salt,
-		&g.CreatedAt, &g.CodeExpiresAt, &g.CodeUsedAt, &g.Generation, &g.RotatedAt, &g.IdleExpiresAt, &g.ExpiresAt, &g.RevokedAt,
+		&g.CreatedAt, &g.CodeExpiresAt, &g.CodeUsedAt, &g.Generation, &g.RotatedAt, &g.IdleExpiresAt, &g.ExpiresAt, &g.RevokedAt, document{&g.Claims},
 	}
 	dests = append(dests, userDests(&st.User)...)
 	dests = append(dests, membershipDests(&st.Memberships)...)

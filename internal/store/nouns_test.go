@@ -78,6 +78,9 @@ func TestAnyGrantSurvives(t *testing.T) {
 			g := grantOf(t, sc.session)
 			g.ClientID, g.RedirectURI, g.Nonce, g.CodeChallenge, g.ACR = text.Draw(rt, "client"), text.Draw(rt, "uri"), text.Draw(rt, "nonce"), text.Draw(rt, "challenge"), text.Draw(rt, "acr")
 			g.RedirectURIOmitted = rapid.Bool().Draw(rt, "omitted")
+			if rapid.Bool().Draw(rt, "with claims") {
+				g.Claims = &idp.ClaimsRequest{Userinfo: map[string]*idp.ClaimRequest{"email": nil, "name": {Essential: true}}}
+			}
 			g.Scopes, g.Resources, g.AMR = wordList.Draw(rt, "scopes"), wordList.Draw(rt, "resources"), wordList.Draw(rt, "amr")
 			g.Generation = rapid.Uint32().Draw(rt, "generation")
 			g.CodeUsedAt, g.RotatedAt, g.IdleExpiresAt, g.RevokedAt = instant.Draw(rt, "used"), instant.Draw(rt, "rotated"), instant.Draw(rt, "idle"), instant.Draw(rt, "revoked")
