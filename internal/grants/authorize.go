@@ -87,7 +87,7 @@ type authorizationRequest struct {
 	maxAge        *time.Duration
 	loginHint     string
 	uiLocales     string
-	hintSubject   string // of a verified id_token_hint; empty for none
+	hintSubject   string // the only one who may sign in, by id_token_hint or claims; empty for anybody
 }
 
 func (req *authorizationRequest) prompts(value string) bool { return hasScope(req.prompt, value) }
@@ -266,6 +266,9 @@ func (s *Service) checkHint(req *authorizationRequest, form parameters) *Error {
 	hint, err := s.Signer.VerifyIDToken(raw)
 	if err != nil {
 		return invalidRequest("id_token_hint is not an ID token of this issuer").because(err)
+	}
+	if req.hintSubject != "" && req.hintSubject != hint.Subject {
+		return invalidRequest("id_token_hint and claims name different people")
 	}
 	req.hintSubject = hint.Subject
 	return nil

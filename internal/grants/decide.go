@@ -1,7 +1,6 @@
 package grants
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -49,7 +48,7 @@ func decide(f facts) (step, *Error) {
 	fresh := !f.who.Session.AuthTime.Before(f.flow.RequestedAt)
 	if req.hintSubject != "" && req.hintSubject != f.who.User.ID {
 		if silent || fresh {
-			return stepFail, oauthError(http.StatusBadRequest, "login_required", "another person than id_token_hint names is signed in")
+			return stepFail, oauthError(http.StatusBadRequest, "login_required", "another person than the request names is signed in")
 		}
 		return stepLogin, nil
 	}
@@ -143,61 +142,6 @@ func checkMaxAge(req *authorizationRequest, form parameters) *Error {
 	age := time.Duration(seconds) * time.Second
 	req.maxAge = &age
 	return nil
-}
-
-// maxClaimsDepth bounds how deep the claims parameter may nest; the
-// specification needs four levels.
-const maxClaimsDepth = 8
-
-// checkClaims looks into the claims parameter for the one thing that must not
-// be passed over in silence: an essential acr that no login here reaches
-// (OpenID Connect Core section 5.5.1.1).
-func checkClaims(_ *authorizationRequest, form parameters) *Error {
-	raw := form.get("claims")
-	if raw == "" {
-		return nil
-	}
-	if nesting(raw) > maxClaimsDepth {
-		return invalidRequest("claims nests too deeply")
-	}
-	var claims struct {
-		IDToken map[string]*struct {
-			Essential bool     `json:"essential"`
-			Value     string   `json:"value"`
-			Values    []string `json:"values"`
-		} `json:"id_token"`
-		Userinfo map[string]json.RawMessage `json:"userinfo"`
-	}
-	if err := json.Unmarshal([]byte(raw), &claims); err != nil {
-		return invalidRequest("claims is not the JSON object of OpenID Connect Core section 5.5").because(err)
-	}
-	acr := claims.IDToken["acr"]
-	if acr == nil || !acr.Essential {
-		return nil
-	}
-	wanted := acr.Values
-	if acr.Value != "" {
-		wanted = append(wanted, acr.Value)
-	}
-	if len(wanted) > 0 && !slices.Contains(wanted, idp.ACRPassword) {
-		return oauthError(http.StatusBadRequest, "unmet_authentication_requirements", "no login here reaches the essential acr")
-	}
-	return nil
-}
-
-// nesting returns how deep the brackets of a text go, without parsing it.
-func nesting(s string) (deepest int) {
-	depth := 0
-	for i := range len(s) {
-		switch s[i] {
-		case '{', '[':
-			depth++
-			deepest = max(deepest, depth)
-		case '}', ']':
-			depth--
-		}
-	}
-	return deepest
 }
 
 func without(all []string, one string) []string {
