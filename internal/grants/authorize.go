@@ -92,8 +92,8 @@ type authorizationRequest struct {
 	maxAge        *time.Duration
 	loginHint     string
 	uiLocales     string
-	hintSubject   string // of a verified id_token_hint or a requested sub; empty for none
-	claims        *idp.ClaimsRequest
+	hintSubject   string             // the only one who may sign in, by id_token_hint or claims; empty for anybody
+	claims        *idp.ClaimsRequest // nil for none
 }
 
 // withClaimScopes adds to scopes those that open the claims asked for by name,
@@ -278,6 +278,9 @@ func (s *Service) checkHint(req *authorizationRequest, form parameters) *Error {
 	hint, err := s.Signer.VerifyIDToken(raw)
 	if err != nil {
 		return invalidRequest("id_token_hint is not an ID token of this issuer").because(err)
+	}
+	if req.hintSubject != "" && req.hintSubject != hint.Subject {
+		return invalidRequest("id_token_hint and claims name different people")
 	}
 	req.hintSubject = hint.Subject
 	return nil

@@ -49,7 +49,7 @@ func decide(f facts) (step, *Error) {
 	fresh := !f.who.Session.AuthTime.Before(f.flow.RequestedAt)
 	if req.hintSubject != "" && req.hintSubject != f.who.User.ID {
 		if silent || fresh {
-			return stepFail, oauthError(http.StatusBadRequest, "login_required", "another person than id_token_hint names is signed in")
+			return stepFail, oauthError(http.StatusBadRequest, "login_required", "another person than the request names is signed in")
 		}
 		return stepLogin, nil
 	}
@@ -143,52 +143,6 @@ func checkMaxAge(req *authorizationRequest, form parameters) *Error {
 	age := time.Duration(seconds) * time.Second
 	req.maxAge = &age
 	return nil
-}
-
-// maxClaimsDepth bounds how deep the claims parameter may nest; the
-// specification needs four levels.
-const maxClaimsDepth = 8
-
-// checkClaims reads the claims parameter (OpenID Connect Core section 5.5). An
-// essential acr that no login here reaches must not be passed over in silence
-// (section 5.5.1.1), and a sub asked for is a hint at the person.
-func checkClaims(req *authorizationRequest, form parameters) *Error {
-	raw := form.get("claims")
-	if raw == "" {
-		return nil
-	}
-	if nesting(raw) > maxClaimsDepth {
-		return invalidRequest("claims nests too deeply")
-	}
-	claims, err := idp.ParseClaimsRequest(raw)
-	if err != nil {
-		return invalidRequest("claims is not the JSON object of OpenID Connect Core section 5.5").because(err)
-	}
-	if acr := claims.IDToken["acr"]; acr != nil && acr.Essential {
-		if wanted := acr.Wanted(); len(wanted) > 0 && !slices.Contains(wanted, any(idp.ACRPassword)) {
-			return oauthError(http.StatusBadRequest, "unmet_authentication_requirements", "no login here reaches the essential acr")
-		}
-	}
-	if sub, ok := claims.IDToken["sub"]; ok && sub != nil {
-		req.hintSubject, _ = sub.Value.(string)
-	}
-	req.claims = claims
-	return nil
-}
-
-// nesting returns how deep the brackets of a text go, without parsing it.
-func nesting(s string) (deepest int) {
-	depth := 0
-	for i := range len(s) {
-		switch s[i] {
-		case '{', '[':
-			depth++
-			deepest = max(deepest, depth)
-		case '}', ']':
-			depth--
-		}
-	}
-	return deepest
 }
 
 func without(all []string, one string) []string {

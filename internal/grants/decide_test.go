@@ -1,6 +1,7 @@
 package grants
 
 import (
+	"net/url"
 	"testing"
 	"time"
 
@@ -100,5 +101,37 @@ func TestDecide(t *testing.T) {
 				t.Errorf("step %d %q, want %d %q", got, code, tc.want, tc.code)
 			}
 		})
+	}
+}
+
+// The claims parameter is a JSON object of claims of any type; an essential acr
+// and a sub are heeded (OpenID Connect Core sections 5.5.1 and 5.5.1.1).
+func TestOIDC_5_5_Claims(t *testing.T) {
+	for claims, want := range map[string]struct{ code, subject string }{
+		``:     {"", ""},
+		`{}`:   {"", ""},
+		` {}`:  {"", ""},
+		`null`: {"invalid_request", ""},
+		`[]`:   {"invalid_request", ""},
+		`{"id_token":{"acr":null},"userinfo":{"email":{"essential":true}}}`:                                    {"", ""},
+		`{"id_token":{"updated_at":{"value":1},"age":{"values":[1,2]}},"userinfo":{"x":{"value":{"a":true}}}}`: {"", ""},
+		`{"id_token":{"acr":{"essential":true,"values":["2"]}}}`:                                               {"unmet_authentication_requirements", ""},
+		`{"id_token":{"acr":{"essential":true,"value":"2"}}}`:                                                  {"unmet_authentication_requirements", ""},
+		`{"id_token":{"acr":{"essential":true,"values":["2","1"]}}}`:                                           {"", ""},
+		`{"id_token":{"acr":{"values":["2"]}}}`:                                                                {"", ""},
+		`{"id_token":{"acr":{"essential":true,"values":[2]}}}`:                                                 {"invalid_request", ""},
+		`{"id_token":{"sub":{"value":"alice"}}}`:                                                               {"", "alice"},
+		`{"id_token":{"sub":{"value":1}}}`:                                                                     {"invalid_request", ""},
+		`{"id_token":{"sub":{"essential":true}}}`:                                                              {"", ""},
+	} {
+		req := &authorizationRequest{}
+		err := checkClaims(req, parameters{values: url.Values{"claims": {claims}}})
+		code := ""
+		if err != nil {
+			code = err.Code
+		}
+		if code != want.code || req.hintSubject != want.subject {
+			t.Errorf("%s: %q, subject %q; want %q, %q", claims, code, req.hintSubject, want.code, want.subject)
+		}
 	}
 }

@@ -170,7 +170,7 @@ func (s *Service) alive(t idp.AccessToken, state *idp.GrantState, err error) (fo
 		return found{}, errDead
 	}
 	client, ok := s.Directory.Client(t.ClientID)
-	if !ok || client.Gate(t.IssuedAt) != nil {
+	if !ok || client.Gate(t.IssuedAt) != nil || !s.entitled(client, t, state != nil) {
 		return found{}, errDead
 	}
 	if state == nil {
@@ -184,6 +184,18 @@ func (s *Service) alive(t idp.AccessToken, state *idp.GrantState, err error) (fo
 		f.claims = state.User.Requested(state.Grant.Claims.Userinfo, client.Scopes())
 	}
 	return f, nil
+}
+
+// entitled reports whether the client may still have what the token gives: who
+// takes a grant type, a scope or a resource away from it means the tokens that
+// are out as well.
+func (s *Service) entitled(c *idp.Client, t idp.AccessToken, personal bool) bool {
+	grantType := idp.GrantClientCredentials
+	if personal {
+		grantType = idp.GrantAuthorizationCode
+	}
+	return c.HasGrantType(grantType) && subset(t.Scopes, c.Scopes()) &&
+		!slices.ContainsFunc(t.Audience, func(aud string) bool { return aud != s.Issuer && !slices.Contains(c.Audience, aud) })
 }
 
 func earlier(a, b time.Time) time.Time {

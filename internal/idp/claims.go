@@ -1,6 +1,9 @@
 package idp
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // ClaimsRequest is the claims parameter of OpenID Connect Core section 5.5:
 // single claims, asked for by name. A nil ClaimRequest asks for a claim without
@@ -20,6 +23,9 @@ type ClaimRequest struct {
 // ParseClaimsRequest reads a claims parameter. Members that the specification
 // does not define are passed over.
 func ParseClaimsRequest(raw string) (*ClaimsRequest, error) {
+	if !strings.HasPrefix(strings.TrimLeft(raw, " \t\r\n"), "{") {
+		return nil, ErrMalformed // null, which decodes into anything
+	}
 	var c ClaimsRequest
 	if err := json.Unmarshal([]byte(raw), &c); err != nil {
 		return nil, err
