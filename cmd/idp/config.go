@@ -1,9 +1,12 @@
 package main
 
 import (
+	"crypto/x509"
+	"errors"
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -31,10 +34,13 @@ type Config struct {
 	Migrate          string         `yaml:"migrate" oneof:"auto check off"` // empty: auto on SQLite and on an empty Postgres, else check
 	DrainDelay       Duration       `yaml:"drain_delay"`
 
+	RequirePushedAuthorizationRequests bool `yaml:"require_pushed_authorization_requests"`
+
 	Audit     AuditConfig     `yaml:"audit"`
 	Lifetimes LifetimesConfig `yaml:"lifetimes"`
 	Keys      KeysConfig      `yaml:"keys"`
 	Passwords PasswordsConfig `yaml:"passwords"`
+	Outbound  OutboundConfig  `yaml:"outbound"`
 	Log       LogConfig       `yaml:"log"`
 }
 
@@ -56,6 +62,7 @@ type LifetimesConfig struct {
 	SessionIdle     Duration `yaml:"session_idle" min:"1s"`
 	SessionAbsolute Duration `yaml:"session_absolute" min:"1s"`
 	Flow            Duration `yaml:"flow" min:"1m" max:"24h"`
+	PushedRequest   Duration `yaml:"pushed_request" min:"1s" max:"10m"`
 }
 
 // KeysConfig rules the rotation of signing keys: a key signs for rotate_every,
@@ -73,6 +80,13 @@ type PasswordsConfig struct {
 	Parallelism   int `yaml:"parallelism" min:"1" max:"255"`
 	MinLength     int `yaml:"min_length" min:"8" max:"64"`
 	MaxConcurrent int `yaml:"max_concurrent" min:"0" max:"1024"`
+}
+
+// OutboundConfig rules the requests that the server makes to addresses that
+// clients registered.
+type OutboundConfig struct {
+	Allow  []netip.Prefix `yaml:"allow" allowed:"networks such as 10.0.0.0/8 or single addresses"`
+	CAFile string         `yaml:"ca_file" allowed:"the path of a PEM file with certificates"`
 }
 
 // LogConfig rules the log on stderr.
@@ -102,6 +116,7 @@ func defaultConfig() Config {
 			SessionIdle:     Duration(l.SessionIdle),
 			SessionAbsolute: Duration(l.SessionAbsolute),
 			Flow:            Duration(l.Flow),
+			PushedRequest:   Duration(l.PushedRequest),
 		},
 		Keys:      KeysConfig{RotateEvery: Duration(30 * day), PublishAhead: Duration(day)},
 		Passwords: PasswordsConfig{MemoryKiB: 64 << 10, Iterations: 3, Parallelism: 1, MinLength: 12},
@@ -134,6 +149,7 @@ func (c *Config) idpLifetimes() idp.Lifetimes {
 		SessionIdle:     time.Duration(l.SessionIdle),
 		SessionAbsolute: time.Duration(l.SessionAbsolute),
 		Flow:            time.Duration(l.Flow),
+		PushedRequest:   time.Duration(l.PushedRequest),
 	}
 }
 
@@ -178,9 +194,32 @@ func (l *loader) validate() {
 		}
 		l.faultAt(key, "tls_cert and tls_key are set together")
 	}
+	if _, err := c.Outbound.roots(); err != nil {
+		l.faultAt("outbound.ca_file", err.Error())
+	}
 	l.notAbove("lifetimes.refresh_idle", c.Lifetimes.RefreshIdle, "lifetimes.refresh_absolute", c.Lifetimes.RefreshAbsolute)
 	l.notAbove("lifetimes.session_idle", c.Lifetimes.SessionIdle, "lifetimes.session_absolute", c.Lifetimes.SessionAbsolute)
 	l.notAbove("keys.publish_ahead", c.Keys.PublishAhead, "keys.rotate_every", c.Keys.RotateEvery)
+}
+
+// roots returns the authorities that outbound requests trust: nil for the
+// system's, else those with the ones in the file.
+func (c *OutboundConfig) roots() (*x509.CertPool, error) {
+	if c.CAFile == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return nil, errors.New("cannot be read: " + fileReason(err))
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(raw) {
+		return nil, errors.New("holds no certificate in PEM")
+	}
+	return pool, nil
 }
 
 // notAbove records a fault when a is longer than b, at the one of the two that

@@ -16,6 +16,7 @@ import (
 	"idp/internal/admin"
 	"idp/internal/audit"
 	"idp/internal/idp"
+	"idp/internal/outbound"
 	"idp/internal/store"
 	"idp/internal/tokens"
 	"idp/internal/users"
@@ -41,6 +42,7 @@ type database struct {
 	directory *store.Directory
 	keyring   *tokens.Keyring
 	hasher    *users.Hasher
+	outbound  *outbound.Fetcher
 	admin     *admin.Service
 }
 
@@ -150,6 +152,11 @@ func (d *database) prepare(ctx context.Context, key []byte) error {
 	if err != nil {
 		return withCode(exitConfiguration, fmt.Errorf("passwords: %w", err))
 	}
+	roots, err := d.cfg.Outbound.roots()
+	if err != nil {
+		return withCode(exitConfiguration, fmt.Errorf("outbound.ca_file: %w", err))
+	}
+	d.outbound = outbound.New(outbound.Config{Allow: d.cfg.Outbound.Allow, Roots: roots, Logger: d.logger, Now: d.now})
 	d.admin = admin.New(admin.Config{
 		Store: d.store, Directory: d.directory, Secrets: d.master, Hasher: d.hasher,
 		Issuer: d.issuer, Actor: "command", Now: d.now,

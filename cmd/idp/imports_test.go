@@ -29,6 +29,7 @@ var importTable = map[string]struct {
 	"internal/server":          {[]string{"internal/idp", "github.com/gorilla/mux", "github.com/rs/cors"}, "internal/server takes handlers and knows the request record, mux and cors only"},
 	"internal/store":           {[]string{"internal/idp", "migrations", "github.com/jackc/pgx/v5", "modernc.org/sqlite", "github.com/pressly/goose/v3"}, "internal/store knows the nouns, the migrations and its drivers"},
 	"internal/store/storetest": {[]string{"internal/store", "internal/idp", "github.com/jackc/pgx/v5"}, "internal/store/storetest opens stores for tests"},
+	"internal/outbound":        {nil, "internal/outbound makes requests to foreign addresses: it imports the standard library only"},
 	"internal/demo":            {[]string{"github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"}, "internal/demo is an application like any other: it knows its client libraries and nothing of this server"},
 	"migrations":               {nil, "migrations holds SQL files: it imports the standard library only"},
 	"web":                      {nil, "web holds pages: it imports the standard library only"},
