@@ -42,6 +42,11 @@ func (l *loader) parse(key, text string) error {
 			return errors.New(l.allowed(key))
 		}
 		*target = n
+	case *bool:
+		if text != "true" && text != "false" {
+			return errors.New(l.allowed(key))
+		}
+		*target = text == "true"
 	case *Duration:
 		d, err := parseDuration(text)
 		if err != nil {
@@ -91,6 +96,8 @@ func (l *loader) allowed(key string) string {
 	switch f.value.Interface().(type) {
 	case int:
 		return "must be a whole number from " + f.tag.Get("min") + " to " + f.tag.Get("max")
+	case bool:
+		return "must be true or false"
 	case Duration:
 		lowest, highest := durationBounds(f.tag)
 		switch {

@@ -14,6 +14,9 @@ type Flow struct {
 	// just wants to sign in here.
 	Request     string    `json:"r,omitempty"`
 	RequestedAt time.Time `json:"t"`
+	// Pushed is the opaque part of the request_uri, when the client sent the
+	// request ahead (RFC 9126).
+	Pushed string `json:"p,omitempty"`
 	// Browser is the hash of the browser's binding cookie: a flow in another
 	// browser's hands is worthless.
 	Browser []byte `json:"b"`

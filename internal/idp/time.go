@@ -27,6 +27,7 @@ type Lifetimes struct {
 	SessionIdle     time.Duration
 	SessionAbsolute time.Duration
 	Flow            time.Duration // from the authorization request to its answer
+	PushedRequest   time.Duration // a pushed authorization request, until it must be used
 }
 
 // DefaultLifetimes follow RFC 9700's advice: short bearer tokens, refresh
@@ -42,5 +43,6 @@ func DefaultLifetimes() Lifetimes {
 		SessionIdle:     time.Hour,
 		SessionAbsolute: 12 * time.Hour,
 		Flow:            30 * time.Minute,
+		PushedRequest:   90 * time.Second,
 	}
 }

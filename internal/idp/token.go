@@ -11,6 +11,7 @@ const (
 	KindRefresh TokenKind = 'r'
 	KindAccess  TokenKind = 'a'
 	KindSession TokenKind = 's'
+	KindPushed  TokenKind = 'p' // the request_uri of a pushed authorization request
 )
 
 // OpaqueToken is what an opaque token says of itself before any database is

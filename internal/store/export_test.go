@@ -20,6 +20,8 @@ func LookUps(day idp.Day, id idp.ID) []LookUp {
 		{"access_tokens", selectAccessTokenState, h},
 		{"revoked_tokens", selectAccessTokenState, h},
 		{"revoked_tokens", selectRevokedToken, []any{day, id}},
+		{"pushed_requests", selectPushedRequest, []any{day, id}},
+		{"pushed_requests", usePushedRequest, []any{day.Time(), id, day, id}},
 	}
 }
 

@@ -10,12 +10,35 @@ import (
 // touchEvery is how old a session's last sighting must be to be written anew.
 const touchEvery = time.Minute
 
-const insertGrant = `
+// insertGrantInto and grantParameters are the columns and their parameters, in
+// the order of grantArgs.
+const (
+	insertGrantInto = `
 INSERT INTO grants (
     expires_on, grant_id, client_id, user_id, session_id, scopes, resources, redirect_uri, redirect_uri_omitted,
     nonce, code_challenge, auth_time, acr, amr, salt, created_at, code_expires_at, code_used_at,
-    generation, rotated_at, idle_expires_at, expires_at, revoked_at, claims)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`
+    generation, rotated_at, idle_expires_at, expires_at, revoked_at, claims)`
+	grantParameters = `$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24`
+)
+
+const insertGrant = insertGrantInto + `
+VALUES (` + grantParameters + `)`
+
+func grantArgs(g idp.Grant) []any {
+	return []any{
+		g.Handle.ExpiresOn, g.Handle.ID, g.ClientID, g.UserID, g.SessionID, words(g.Scopes), words(g.Resources),
+		g.RedirectURI, g.RedirectURIOmitted, g.Nonce, g.CodeChallenge, g.AuthTime, g.ACR, words(g.AMR), g.Salt,
+		g.CreatedAt, g.CodeExpiresAt, g.CodeUsedAt, g.Generation, g.RotatedAt, g.IdleExpiresAt, g.ExpiresAt, g.RevokedAt,
+		claimsDocument(g.Claims),
+	}
+}
+
+func checkGrant(g idp.Grant) error {
+	if err := checkWords("scope", g.Scopes, g.AMR); err != nil {
+		return err
+	}
+	return checkWords("resource", g.Resources)
+}
 
 const touchSession = `
 UPDATE sessions SET last_seen_at = $1 WHERE session_id = $2 AND last_seen_at <= $3`
@@ -23,23 +46,19 @@ UPDATE sessions SET last_seen_at = $1 WHERE session_id = $2 AND last_seen_at <= 
 // CreateGrant stores what an authorization leaves behind, and that its session
 // was seen.
 func (s *Store) CreateGrant(ctx context.Context, g idp.Grant, seen time.Time, events ...idp.Event) error {
-	if err := checkWords("scope", g.Scopes, g.AMR); err != nil {
+	if err := checkGrant(g); err != nil {
 		return err
 	}
-	if err := checkWords("resource", g.Resources); err != nil {
-		return err
-	}
-	statements := make([]statement, 0, 3+len(events))
-	statements = append(statements, statement{insertGrant, []any{
-		g.Handle.ExpiresOn, g.Handle.ID, g.ClientID, g.UserID, g.SessionID, words(g.Scopes), words(g.Resources),
-		g.RedirectURI, g.RedirectURIOmitted, g.Nonce, g.CodeChallenge, g.AuthTime, g.ACR, words(g.AMR), g.Salt,
-		g.CreatedAt, g.CodeExpiresAt, g.CodeUsedAt, g.Generation, g.RotatedAt, g.IdleExpiresAt, g.ExpiresAt, g.RevokedAt,
-		claimsDocument(g.Claims),
-	}})
-	if !g.SessionID.IsZero() && !seen.IsZero() {
-		statements = append(statements, statement{touchSession, []any{seen, g.SessionID, seen.Add(-touchEvery)}})
-	}
+	statements := append([]statement{{insertGrant, grantArgs(g)}}, sightings(g, seen)...)
 	return s.write(ctx, statements, events...)
+}
+
+// sightings notes that the grant's session was seen.
+func sightings(g idp.Grant, seen time.Time) []statement {
+	if g.SessionID.IsZero() || seen.IsZero() {
+		return nil
+	}
+	return []statement{{touchSession, []any{seen, g.SessionID, seen.Add(-touchEvery)}}}
 }
 
 // claimsDocument is NULL for the many grants without a claims request.

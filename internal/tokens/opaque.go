@@ -44,6 +44,8 @@ func opaquePrefix(kind idp.TokenKind) string {
 		return "idp_at_"
 	case idp.KindSession:
 		return "idp_s_"
+	case idp.KindPushed:
+		return "idp_par_"
 	}
 	return ""
 }
@@ -93,7 +95,7 @@ func (*Master) ParseOpaque(kind idp.TokenKind, s string) (idp.OpaqueToken, error
 // VerifyOpaque reports, in constant time, whether s is a token that was minted
 // with the salt.
 func (m *Master) VerifyOpaque(s string, salt []byte) bool {
-	for _, kind := range []idp.TokenKind{idp.KindCode, idp.KindRefresh, idp.KindAccess, idp.KindSession} {
+	for _, kind := range []idp.TokenKind{idp.KindCode, idp.KindRefresh, idp.KindAccess, idp.KindSession, idp.KindPushed} {
 		if _, raw, ok := parseOpaque(kind, s); ok {
 			return salted(kind, salt) && hmac.Equal(raw[opaqueClaims:opaqueChecked], m.mac(purposeOpaque, raw[:opaqueClaims], salt))
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	opaqueKinds = []idp.TokenKind{idp.KindCode, idp.KindRefresh, idp.KindAccess, idp.KindSession}
+	opaqueKinds = []idp.TokenKind{idp.KindCode, idp.KindRefresh, idp.KindAccess, idp.KindSession, idp.KindPushed}
 	salt        = []byte("0123456789abcdef")
 )
 
