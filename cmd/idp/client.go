@@ -83,6 +83,7 @@ func clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 	f.seconds("refresh-token-idle", "refresh_token_idle", func(m *m, s int) { m.RefreshTokenIdle = s })
 	f.seconds("refresh-token-lifetime", "refresh_token_lifetime", func(m *m, s int) { m.RefreshTokenLifetime = s })
 	f.seconds("default-max-age", "default_max_age: people sign in again after this", func(m *m, s int) { m.DefaultMaxAge = &s })
+	f.truth("require-pushed-authorization-requests", "require_pushed_authorization_requests: its authorization requests go through PAR (RFC 9126)", func(m *m) *bool { return &m.RequirePushedAuthorizationRequests })
 	f.truth("require-auth-time", "require_auth_time: ID tokens always carry auth_time", func(m *m) *bool { return &m.RequireAuthTime })
 	f.text("client-uri", "client_uri: its home page", func(m *m) *string { return &m.ClientURI })
 	f.text("logo-uri", "logo_uri", func(m *m) *string { return &m.LogoURI })
@@ -341,6 +342,9 @@ func clientTable(t *table, v clientView) {
 	}
 	if v.PKCEOptional {
 		t.field("pkce_optional", "true")
+	}
+	if v.RequirePushedAuthorizationRequests {
+		t.field("require_pushed_authorization_requests", "true")
 	}
 	t.field("access_token_format", v.AccessTokenFormat)
 	t.field("access_token_signing_alg", v.AccessTokenSigningAlg)

@@ -206,7 +206,13 @@ func (l *loader) leaf(path, key string, node *yaml.Node) {
 		node = node.Alias
 	}
 	_, list := l.fields[key].value.Interface().([]netip.Prefix)
-	_, number := l.fields[key].value.Interface().(int)
+	tag := "!!str"
+	switch l.fields[key].value.Interface().(type) {
+	case int:
+		tag = "!!int"
+	case bool:
+		tag = "!!bool"
+	}
 	refuse := func() {
 		value := quoteNode(node)
 		if l.isSecret(key) {
@@ -229,9 +235,7 @@ func (l *loader) leaf(path, key string, node *yaml.Node) {
 			items = append(items, item.Value)
 		}
 		l.set(key, strings.Join(items, ","), at(path, node.Line))
-	case node.Kind != yaml.ScalarNode, list:
-		refuse()
-	case number != (node.Tag == "!!int") || (!number && node.Tag != "!!str"):
+	case node.Kind != yaml.ScalarNode, list, node.Tag != tag:
 		refuse()
 	default:
 		l.set(key, node.Value, at(path, node.Line))

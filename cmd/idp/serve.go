@@ -183,9 +183,9 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Audit: n.audit, Now: d.now, Lifetimes: lifetimes, Pages: pages, Logger: d.logger,
 	})
 	protocol = grants.New(grants.Config{
-		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Tokens: d.store, Sessions: d.store,
+		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Pushed: d.store, Tokens: d.store, Sessions: d.store,
 		Signer: d.keyring, Opaque: d.master, Secrets: d.master, Browser: browser, Audit: n.audit,
-		Lifetimes: lifetimes, Now: d.now, Logger: d.logger,
+		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, Now: d.now, Logger: d.logger,
 	})
 	n.publisher = discovery.NewPublisher(n.document())
 
@@ -197,6 +197,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			JWKS:                        discovery.JWKS(d.keyring.JWKS),
 
 			Authorize:  http.HandlerFunc(protocol.Authorize),
+			Push:       http.HandlerFunc(protocol.PushAuthorization),
 			Token:      http.HandlerFunc(protocol.Token),
 			Revoke:     http.HandlerFunc(protocol.Revoke),
 			Introspect: http.HandlerFunc(protocol.Introspect),
@@ -384,6 +385,9 @@ func (n *node) document() discovery.Document {
 		JWKSPath:          "/.well-known/jwks.json",
 		RevocationPath:    "/oauth2/revoke",
 		IntrospectionPath: "/oauth2/introspect",
+
+		PushedAuthorizationPath:            "/oauth2/par",
+		RequirePushedAuthorizationRequests: n.cfg.RequirePushedAuthorizationRequests,
 
 		Scopes: scopes,
 		Claims: []string{

@@ -25,6 +25,10 @@ type Document struct {
 	DeviceAuthorizationPath string // RFC 8628
 	EndSessionPath          string // OpenID Connect RP-Initiated Logout 1.0
 
+	// RequirePushedAuthorizationRequests says that every client has to push
+	// (RFC 9126 section 5).
+	RequirePushedAuthorizationRequests bool
+
 	Scopes        []string // all that may be asked for, those of resources included
 	Claims        []string // what userinfo and ID tokens may tell of a person
 	ACRValues     []string
@@ -99,6 +103,8 @@ type metadata struct {
 	RequestParameter         bool `json:"request_parameter_supported"`
 	RequestURIParameter      bool `json:"request_uri_parameter_supported"`
 
+	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests,omitempty"`
+
 	ServiceDocumentation string `json:"service_documentation,omitempty"`
 	OPPolicyURI          string `json:"op_policy_uri,omitempty"`
 	OPTosURI             string `json:"op_tos_uri,omitempty"`
@@ -145,6 +151,8 @@ func Render(d Document) Pages {
 		ServiceDocumentation:               d.ServiceDocumentation,
 		OPPolicyURI:                        d.PolicyURI,
 		OPTosURI:                           d.TosURI,
+
+		RequirePushedAuthorizationRequests: d.RequirePushedAuthorizationRequests,
 	}
 	if m.ResponseTypesSupported == nil {
 		m.ResponseTypesSupported = []string{} // required, even when there are none

@@ -41,6 +41,10 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, req, err)
 		return
 	}
+	if err := s.checkPushed(req.client, flow); err != nil {
+		s.refuse(w, r, req, err)
+		return
+	}
 	// 4. Load who sits there and what was allowed before: one query.
 	who, err := s.whoSits(r, req.client)
 	if err != nil {
@@ -60,7 +64,11 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 	case stepConsent:
 		s.interact(w, r, "/consent", flow)
 	case stepIssue:
-		if err := s.issue(w, r, f); err != nil {
+		err := s.issue(w, r, f)
+		switch {
+		case errors.Is(err, errSpent):
+			s.reject(w, r, spentRequestURI(err.Error()))
+		case err != nil:
 			s.refuse(w, r, req, toError(err))
 		}
 	default:
@@ -133,7 +141,7 @@ func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
 		if body.values.Has("flow") {
 			return malformed("flow in a POST")
 		}
-		return s.startFlow(body)
+		return s.startFlow(r.Context(), body)
 	default:
 		raw = r.URL.RawQuery
 	}
@@ -143,7 +151,7 @@ func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
 	}
 	sealed := form.get("flow")
 	if sealed == "" {
-		return s.startFlow(form)
+		return s.startFlow(r.Context(), form)
 	}
 	flow, err := s.Opaque.OpenFlow(sealed)
 	if err != nil || flow.Request == "" || len(form.values) > 1 || len(form.duplicated) > 0 {
@@ -159,13 +167,20 @@ func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
 	if err != nil {
 		return malformed(err.Error())
 	}
-	if s.now().After(flow.RequestedAt.Add(s.Lifetimes.Flow)) {
-		return s.startFlow(form) // too old: what was answered no longer counts
+	switch tooOld := s.now().After(flow.RequestedAt.Add(s.Lifetimes.Flow)); {
+	case tooOld && flow.Pushed != "":
+		return flow, form, spentRequestURI("the flow of a pushed request took too long")
+	case tooOld: // what was answered no longer counts
+		return s.startFlow(r.Context(), form)
 	}
 	return flow, form, nil
 }
 
-func (s *Service) startFlow(form parameters) (idp.Flow, parameters, *problem) {
+// startFlow reads what the client asks from wherever it left it.
+func (s *Service) startFlow(ctx context.Context, form parameters) (idp.Flow, parameters, *problem) {
+	if strings.HasPrefix(form.get("request_uri"), idp.PushedRequestURN) {
+		return s.startPushed(ctx, form)
+	}
 	return idp.Flow{Request: form.values.Encode(), RequestedAt: s.now()}, form, nil
 }
 
@@ -367,7 +382,7 @@ func (s *Service) issue(w http.ResponseWriter, r *http.Request, f facts) error {
 	if u != nil && u.row() == nil {
 		events = append(events, u.issued())
 	}
-	if err := s.Grants.CreateGrant(r.Context(), a.grant, a.grant.CreatedAt, events...); err != nil {
+	if err := s.createGrant(r.Context(), f.flow, a.grant, events...); err != nil {
 		return err
 	}
 	if u != nil && u.row() != nil {

@@ -98,6 +98,7 @@ type Config struct {
 	Issuer    string // exactly as published, without a trailing slash
 	Directory Directory
 	Grants    GrantStore
+	Pushed    PushedRequestStore
 	Tokens    AccessTokenStore
 	Sessions  SessionStore
 	Signer    Signer
@@ -106,8 +107,11 @@ type Config struct {
 	Browser   Browser
 	Audit     Audit
 	Lifetimes idp.Lifetimes
-	Now       func() time.Time
-	Logger    *slog.Logger
+	// RequirePushed refuses authorization requests that were not pushed, for
+	// every client.
+	RequirePushed bool
+	Now           func() time.Time
+	Logger        *slog.Logger
 }
 
 // Service serves the protocol endpoints. It holds no state of its own but the

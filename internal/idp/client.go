@@ -98,6 +98,9 @@ type Client struct {
 	Disabled         bool
 	TokensValidAfter time.Time // tokens issued before are dead; zero for none
 	CreatedAt        time.Time
+	// RequirePushedAuthorizationRequests refuses its authorization requests that
+	// were not pushed (RFC 9126 section 6).
+	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"`
 	UpdatedAt        time.Time
 }
 

@@ -17,6 +17,7 @@ type Handlers struct {
 	JWKS                        http.Handler
 
 	Authorize  http.Handler
+	Push       http.Handler // pushed authorization requests
 	Token      http.Handler
 	Revoke     http.Handler
 	Introspect http.Handler
@@ -63,6 +64,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/.well-known/jwks.json", Methods: read, Handler: h.JWKS, CORS: true},
 
 		{Path: "/oauth2/auth", Methods: eitherOf, Handler: h.Authorize, Browser: true},
+		{Path: "/oauth2/par", Methods: post, Handler: h.Push},
 		{Path: "/oauth2/token", Methods: post, Handler: h.Token, CORS: true},
 		{Path: "/oauth2/revoke", Methods: post, Handler: h.Revoke, CORS: true},
 		{Path: "/oauth2/introspect", Methods: post, Handler: h.Introspect},
