@@ -67,11 +67,11 @@ func (a *app) keyRotate() *cobra.Command {
 			"the old key stays published until its last token has died. After a leak: idp key rotate --immediately, then idp key retire the old ones.",
 		Args: exactly(),
 	}
-	alg := c.Flags().String("alg", "", "one algorithm only: ES256, RS256, PS256 or EdDSA")
+	alg := c.Flags().String("alg", "", "one algorithm only: ES256, RS256, PS256, EdDSA, ES384 or ES512")
 	immediately := c.Flags().Bool("immediately", false, "sign with it at once; verifiers that cache keys may refuse tokens for some minutes")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if *alg != "" && len(knownAlgorithms(*alg)) == 0 {
-			return usage("--alg %s: must be ES256, RS256, PS256 or EdDSA", *alg)
+			return usage("--alg %s: must be ES256, RS256, PS256, EdDSA, ES384 or ES512", *alg)
 		}
 		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
 			made, err := d.keyring.Rotate(ctx, *alg, *immediately)

@@ -28,7 +28,7 @@ func resourceFlags(cmd *cobra.Command) *fieldFlags[idp.ResourceMetadata] {
 	f := flagsOf[m](cmd)
 	f.text("name", "what people see", func(m *m) *string { return &m.Name })
 	f.text("access-token-format", "access_token_format: jwt or opaque", func(m *m) *string { return &m.AccessTokenFormat })
-	f.text("access-token-signing-alg", "access_token_signing_alg: ES256, RS256, PS256 or EdDSA", func(m *m) *string { return &m.AccessTokenSigningAlg })
+	f.text("access-token-signing-alg", "access_token_signing_alg: ES256, RS256, PS256, EdDSA, ES384 or ES512", func(m *m) *string { return &m.AccessTokenSigningAlg })
 	f.seconds("access-token-lifetime", "access_token_lifetime", func(m *m, s int) { m.AccessTokenLifetime = s })
 	f.list("claim", "claims about the person in its tokens: groups, roles, entitlements", func(m *m) *[]string { return &m.Claims })
 	scopes := cmd.Flags().StringArray("scope", nil, "scope, as NAME or NAME=DESCRIPTION (repeatable)")

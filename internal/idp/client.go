@@ -19,6 +19,8 @@ const (
 	AuthNone              = "none"
 	AuthClientSecretBasic = "client_secret_basic"
 	AuthClientSecretPost  = "client_secret_post"
+	AuthClientSecretJWT   = "client_secret_jwt"
+	AuthPrivateKeyJWT     = "private_key_jwt"
 )
 
 // Application types, OpenID Connect Dynamic Client Registration section 2.
@@ -61,9 +63,24 @@ type ClientMetadata struct {
 	TosURI                  string   `json:"tos_uri,omitempty" yaml:"tos_uri,omitempty"`
 	Contacts                []string `json:"contacts,omitempty" yaml:"contacts,omitempty"`
 
+	// The client's own public keys: JWKS or JWKSURI, never both.
+	JWKS    JWKSet `json:"jwks,omitempty" yaml:"jwks,omitempty"`
+	JWKSURI string `json:"jwks_uri,omitempty" yaml:"jwks_uri,omitempty"`
+	// TokenEndpointAuthSigningAlg is the one algorithm that its assertions may
+	// be signed with; empty allows all of AssertionAlgorithms that its keys fit.
+	TokenEndpointAuthSigningAlg string `json:"token_endpoint_auth_signing_alg,omitempty" yaml:"token_endpoint_auth_signing_alg,omitempty"`
+
 	IDTokenSignedResponseAlg string `json:"id_token_signed_response_alg,omitempty" yaml:"id_token_signed_response_alg,omitempty"`
-	DefaultMaxAge            *int   `json:"default_max_age,omitempty" yaml:"default_max_age,omitempty"` // seconds
-	RequireAuthTime          bool   `json:"require_auth_time,omitempty" yaml:"require_auth_time,omitempty"`
+	// With an encryption alg, ID tokens and userinfo are encrypted to the
+	// client's key after they were signed; an empty enc is A128CBC-HS256.
+	IDTokenEncryptedResponseAlg  string `json:"id_token_encrypted_response_alg,omitempty" yaml:"id_token_encrypted_response_alg,omitempty"`
+	IDTokenEncryptedResponseEnc  string `json:"id_token_encrypted_response_enc,omitempty" yaml:"id_token_encrypted_response_enc,omitempty"`
+	UserinfoSignedResponseAlg    string `json:"userinfo_signed_response_alg,omitempty" yaml:"userinfo_signed_response_alg,omitempty"`
+	UserinfoEncryptedResponseAlg string `json:"userinfo_encrypted_response_alg,omitempty" yaml:"userinfo_encrypted_response_alg,omitempty"`
+	UserinfoEncryptedResponseEnc string `json:"userinfo_encrypted_response_enc,omitempty" yaml:"userinfo_encrypted_response_enc,omitempty"`
+
+	DefaultMaxAge   *int `json:"default_max_age,omitempty" yaml:"default_max_age,omitempty"` // seconds
+	RequireAuthTime bool `json:"require_auth_time,omitempty" yaml:"require_auth_time,omitempty"`
 
 	// SecurityProfile is one of SecurityProfiles; empty is baseline.
 	SecurityProfile string `json:"security_profile,omitempty" yaml:"security_profile,omitempty"`
@@ -81,6 +98,9 @@ type ClientMetadata struct {
 	// PKCEOptional lets a confidential client leave PKCE out; S256 stays the
 	// only method.
 	PKCEOptional bool `json:"pkce_optional,omitempty" yaml:"pkce_optional,omitempty"`
+	// RequirePushedAuthorizationRequests refuses its authorization requests that
+	// were not pushed (RFC 9126 section 6).
+	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"`
 
 	AccessTokenFormat     string `json:"access_token_format,omitempty" yaml:"access_token_format,omitempty"`
 	AccessTokenSigningAlg string `json:"access_token_signing_alg,omitempty" yaml:"access_token_signing_alg,omitempty"`
@@ -98,17 +118,17 @@ type Client struct {
 	Disabled         bool
 	TokensValidAfter time.Time // tokens issued before are dead; zero for none
 	CreatedAt        time.Time
-	// RequirePushedAuthorizationRequests refuses its authorization requests that
-	// were not pushed (RFC 9126 section 6).
-	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"`
 	UpdatedAt        time.Time
 }
 
 // ClientSecret is one secret of a client, as it is stored. Two live side by
 // side while a secret is rotated.
 type ClientSecret struct {
-	ID        ID
-	Hash      string // "hmac-sha256:<base64url>" for generated ones, a PHC string for imported ones
+	ID   ID
+	Hash string // "hmac-sha256:<base64url>" for generated ones, a PHC string for imported ones
+	// Sealed is the secret itself under the master key, for clients of
+	// client_secret_jwt alone: an HMAC cannot be checked with a hash.
+	Sealed    []byte
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero for never
 }

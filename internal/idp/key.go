@@ -10,11 +10,42 @@ const (
 	AlgRS256 = "RS256"
 	AlgPS256 = "PS256"
 	AlgES256 = "ES256"
+	AlgES384 = "ES384"
+	AlgES512 = "ES512"
 	AlgEdDSA = "EdDSA"
+	// AlgHS256 is for client assertions alone.
+	AlgHS256 = "HS256"
 )
 
 // Algorithms lists the algorithms that tokens can be signed with.
-func Algorithms() []string { return []string{AlgES256, AlgRS256, AlgPS256, AlgEdDSA} }
+func Algorithms() []string {
+	return []string{AlgES256, AlgRS256, AlgPS256, AlgEdDSA, AlgES384, AlgES512}
+}
+
+// Key management algorithms, RFC 7518 section 4.1.
+const (
+	AlgRSAOAEP256   = "RSA-OAEP-256"
+	AlgECDHES       = "ECDH-ES"
+	AlgECDHESA256KW = "ECDH-ES+A256KW"
+)
+
+// EncryptionAlgorithms lists how a content key can be given to a client.
+func EncryptionAlgorithms() []string {
+	return []string{AlgRSAOAEP256, AlgECDHES, AlgECDHESA256KW}
+}
+
+// Content encryption algorithms, RFC 7518 section 5.1.
+const (
+	EncA128CBCHS256 = "A128CBC-HS256"
+	EncA256CBCHS512 = "A256CBC-HS512"
+	EncA128GCM      = "A128GCM"
+	EncA256GCM      = "A256GCM"
+)
+
+// ContentEncryptions lists how what is encrypted to a client can be encrypted.
+func ContentEncryptions() []string {
+	return []string{EncA128GCM, EncA256GCM, EncA128CBCHS256, EncA256CBCHS512}
+}
 
 // KeyState is where a key stands in its life.
 type KeyState string

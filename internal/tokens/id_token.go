@@ -1,8 +1,6 @@
 package tokens
 
 import (
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -73,14 +71,11 @@ func (k *Keyring) SignIDToken(alg string, t idp.IDToken) (string, error) {
 
 // halfHash is at_hash and c_hash of OpenID Connect Core sections 3.1.3.6 and
 // 3.3.2.11: the left half of the value's hash, by the hash of the signature
-// algorithm. Ed25519 hashes with SHA-512 (RFC 8032 section 5.1).
+// algorithm.
 func halfHash(alg, value string) string {
-	if alg == idp.AlgEdDSA {
-		sum := sha512.Sum512([]byte(value))
-		return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
-	}
-	sum := sha256.Sum256([]byte(value))
-	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+	h := hashOf(alg).New()
+	h.Write([]byte(value))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:h.Size()/2])
 }
 
 // VerifyIDToken returns what an ID token of this issuer, presented as a hint,

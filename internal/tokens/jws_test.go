@@ -74,8 +74,18 @@ func forge(t testing.TB, key crypto.Signer, alg, header, payload string) string 
 	var err error
 	switch private := key.(type) {
 	case *ecdsa.PrivateKey:
-		r, s, e := ecdsa.Sign(rand.Reader, private, digest[:])
-		signature, err = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), e
+		hashed := digest[:]
+		switch alg {
+		case idp.AlgES384:
+			long := sha512.Sum384([]byte(input))
+			hashed = long[:]
+		case idp.AlgES512:
+			long := sha512.Sum512([]byte(input))
+			hashed = long[:]
+		}
+		size := (private.Curve.Params().BitSize + 7) / 8
+		r, s, e := ecdsa.Sign(rand.Reader, private, hashed)
+		signature, err = append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...), e
 	case *rsa.PrivateKey:
 		if alg == idp.AlgPS256 {
 			signature, err = rsa.SignPSS(rand.Reader, private, crypto.SHA256, digest[:], nil)
@@ -120,6 +130,16 @@ func verifyByHand(t *testing.T, jwks []byte, raw string) bool {
 		case idp.AlgPS256:
 			public := &rsa.PublicKey{N: number(key.N), E: int(number(key.E).Int64())}
 			return public.N.BitLen() == 3072 && rsa.VerifyPSS(public, crypto.SHA256, digest[:], signature, &rsa.PSSOptions{SaltLength: 32}) == nil
+		case idp.AlgES384:
+			public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), append([]byte{4}, append(unb64(t, key.X), unb64(t, key.Y)...)...))
+			long := sha512.Sum384([]byte(input))
+			return err == nil && len(signature) == 96 &&
+				ecdsa.Verify(public, long[:], new(big.Int).SetBytes(signature[:48]), new(big.Int).SetBytes(signature[48:]))
+		case idp.AlgES512:
+			public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P521(), append([]byte{4}, append(unb64(t, key.X), unb64(t, key.Y)...)...))
+			long := sha512.Sum512([]byte(input))
+			return err == nil && len(signature) == 132 &&
+				ecdsa.Verify(public, long[:], new(big.Int).SetBytes(signature[:66]), new(big.Int).SetBytes(signature[66:]))
 		case idp.AlgEdDSA:
 			return ed25519.Verify(unb64(t, key.X), []byte(input), signature)
 		}
@@ -253,9 +273,12 @@ func TestOIDCCore_2_IDToken(t *testing.T) {
 			t.Errorf("header %v", header)
 		}
 		// Section 3.1.3.6: half of the hash that the algorithm uses.
-		short, long := sha256.Sum256([]byte("at")), sha512.Sum512([]byte("at"))
+		short, middle, long := sha256.Sum256([]byte("at")), sha512.Sum384([]byte("at")), sha512.Sum512([]byte("at"))
 		atHash := b64(string(short[:16]))
-		if alg == idp.AlgEdDSA {
+		switch alg {
+		case idp.AlgES384:
+			atHash = b64(string(middle[:24]))
+		case idp.AlgES512, idp.AlgEdDSA:
 			atHash = b64(string(long[:32]))
 		}
 		want := map[string]any{

@@ -8,7 +8,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
+	_ "crypto/sha256" // for crypto.Hash
+	_ "crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -66,6 +67,10 @@ func generatePrivate(alg string) (crypto.Signer, error) {
 	switch alg {
 	case idp.AlgES256:
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case idp.AlgES384:
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case idp.AlgES512:
+		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	case idp.AlgRS256:
 		return rsa.GenerateKey(rand.Reader, rs256Bits)
 	case idp.AlgPS256:
@@ -123,10 +128,28 @@ func (k *signingKey) sameRow(row idp.Key) bool {
 // keyPlace ties a sealed private key to its row.
 func keyPlace(kid, alg string) []byte { return []byte("signing_keys|" + kid + "|" + alg) }
 
+// curves has the curve of each ECDSA algorithm (RFC 7518 section 3.4).
+var curves = map[string]elliptic.Curve{
+	idp.AlgES256: elliptic.P256(), idp.AlgES384: elliptic.P384(), idp.AlgES512: elliptic.P521(),
+}
+
+// hashOf returns the hash function of a signature algorithm. Ed25519 hashes
+// with SHA-512 (RFC 8032 section 5.1).
+func hashOf(alg string) crypto.Hash {
+	switch alg {
+	case idp.AlgES384:
+		return crypto.SHA384
+	case idp.AlgES512, idp.AlgEdDSA:
+		return crypto.SHA512
+	}
+	return crypto.SHA256
+}
+
+// fits reports whether a key of ours is for the algorithm, and strong enough.
 func fits(alg string, public crypto.PublicKey) bool {
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:
-		return alg == idp.AlgES256 && p.Curve == elliptic.P256()
+		return curves[alg] != nil && p.Curve == curves[alg]
 	case *rsa.PublicKey:
 		return alg == idp.AlgRS256 && p.N.BitLen() >= rs256Bits || alg == idp.AlgPS256 && p.N.BitLen() >= ps256Bits
 	case ed25519.PublicKey:
@@ -151,11 +174,17 @@ func publicJWK(alg, kid string, public crypto.PublicKey) jose.JSONWebKey {
 
 // signatureSize returns the length of the key's signatures in bytes.
 func (k *signingKey) signatureSize() int {
-	if p, ok := k.public.(*rsa.PublicKey); ok {
+	switch p := k.public.(type) {
+	case *rsa.PublicKey:
 		return p.Size()
+	case *ecdsa.PublicKey:
+		return 2 * scalarSize(p.Curve)
 	}
-	return 64
+	return ed25519.SignatureSize
 }
+
+// scalarSize returns the length of a curve's coordinates and scalars in bytes.
+func scalarSize(c elliptic.Curve) int { return (c.Params().BitSize + 7) / 8 }
 
 // sign returns the JWS signature of input (RFC 7518 sections 3.3 to 3.5,
 // RFC 8037 section 3.1).
@@ -163,22 +192,25 @@ func (k *signingKey) sign(input []byte) ([]byte, error) {
 	if private, ok := k.private.(ed25519.PrivateKey); ok {
 		return ed25519.Sign(private, input), nil
 	}
-	digest := sha256.Sum256(input)
+	h := hashOf(k.row.Alg).New()
+	h.Write(input)
+	digest := h.Sum(nil)
 	switch private := k.private.(type) {
 	case *ecdsa.PrivateKey:
-		r, s, err := ecdsa.Sign(rand.Reader, private, digest[:])
+		r, s, err := ecdsa.Sign(rand.Reader, private, digest)
 		if err != nil {
 			return nil, err
 		}
-		signature := make([]byte, 64)
-		r.FillBytes(signature[:32])
-		s.FillBytes(signature[32:])
+		size := scalarSize(private.Curve)
+		signature := make([]byte, 2*size)
+		r.FillBytes(signature[:size])
+		s.FillBytes(signature[size:])
 		return signature, nil
 	case *rsa.PrivateKey:
 		if k.row.Alg == idp.AlgPS256 {
-			return rsa.SignPSS(rand.Reader, private, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			return rsa.SignPSS(rand.Reader, private, crypto.SHA256, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 		}
-		return rsa.SignPKCS1v15(nil, private, crypto.SHA256, digest[:])
+		return rsa.SignPKCS1v15(nil, private, crypto.SHA256, digest)
 	}
 	return nil, errors.New("key of an unknown type")
 }
