@@ -12,6 +12,9 @@ const (
 	KindAccess  TokenKind = 'a'
 	KindSession TokenKind = 's'
 	KindPushed  TokenKind = 'p' // the request_uri of a pushed authorization request
+
+	KindInitial      TokenKind = 'i' // lets clients register
+	KindRegistration TokenKind = 'g' // lets one client change its registration
 )
 
 // OpaqueToken is what an opaque token says of itself before any database is
@@ -20,7 +23,7 @@ type OpaqueToken struct {
 	Kind       TokenKind
 	ExpiresOn  Day // the day whose partition holds the row
 	ID         ID
-	Generation uint32 // refresh tokens only
+	Generation uint32 // refresh tokens and registration access tokens only
 }
 
 // AccessToken is an access token's content, whatever its format: the claims of

@@ -22,6 +22,11 @@ WHERE clients.deleted_at IS NOT NULL`
 // CreateClient registers a client with its secrets. A taken identifier is
 // idp.ErrConflict.
 func (s *Store) CreateClient(ctx context.Context, c idp.Client, event idp.Event) error {
+	return s.createClient(ctx, c, event, func(querier) error { return nil })
+}
+
+// createClient runs also in the same transaction.
+func (s *Store) createClient(ctx context.Context, c idp.Client, event idp.Event, also func(querier) error) error {
 	if err := checkNames("client_id", c.ClientID); err != nil {
 		return err
 	}
@@ -39,7 +44,7 @@ func (s *Store) CreateClient(ctx context.Context, c idp.Client, event idp.Event)
 				return err
 			}
 		}
-		return nil
+		return also(q)
 	})
 }
 
@@ -86,6 +91,9 @@ func (s *Store) DeleteClient(ctx context.Context, clientID string, event idp.Eve
 const insertClientSecret = `
 INSERT INTO client_secrets (secret_id, client_id, secret_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
 
+		if _, err := q.exec(ctx, deleteRegistration, clientID); err != nil {
+			return err
+		}
 func (s *Store) insertSecret(ctx context.Context, q querier, clientID string, secret idp.ClientSecret) error {
 	created := s.orNow(secret.CreatedAt)
 	if secret.ID.IsZero() {

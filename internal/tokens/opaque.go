@@ -34,6 +34,10 @@ const (
 	opaqueMinSalt  = 16
 )
 
+var opaqueKinds = []idp.TokenKind{
+	idp.KindCode, idp.KindRefresh, idp.KindAccess, idp.KindSession, idp.KindPushed, idp.KindInitial, idp.KindRegistration,
+}
+
 func opaquePrefix(kind idp.TokenKind) string {
 	switch kind {
 	case idp.KindCode:
@@ -46,6 +50,10 @@ func opaquePrefix(kind idp.TokenKind) string {
 		return "idp_s_"
 	case idp.KindPushed:
 		return "idp_par_"
+	case idp.KindInitial:
+		return "idp_ri_"
+	case idp.KindRegistration:
+		return "idp_rr_"
 	}
 	return ""
 }
@@ -95,7 +103,7 @@ func (*Master) ParseOpaque(kind idp.TokenKind, s string) (idp.OpaqueToken, error
 // VerifyOpaque reports, in constant time, whether s is a token that was minted
 // with the salt.
 func (m *Master) VerifyOpaque(s string, salt []byte) bool {
-	for _, kind := range []idp.TokenKind{idp.KindCode, idp.KindRefresh, idp.KindAccess, idp.KindSession, idp.KindPushed} {
+	for _, kind := range opaqueKinds {
 		if _, raw, ok := parseOpaque(kind, s); ok {
 			return salted(kind, salt) && hmac.Equal(raw[opaqueClaims:opaqueChecked], m.mac(purposeOpaque, raw[:opaqueClaims], salt))
 		}

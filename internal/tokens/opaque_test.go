@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	opaqueKinds = []idp.TokenKind{idp.KindCode, idp.KindRefresh, idp.KindAccess, idp.KindSession, idp.KindPushed}
+	opaqueKinds = []idp.TokenKind{idp.KindCode, idp.KindRefresh, idp.KindAccess, idp.KindSession, idp.KindPushed, idp.KindInitial, idp.KindRegistration}
 	salt        = []byte("0123456789abcdef")
 )
 
