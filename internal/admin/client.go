@@ -39,6 +39,10 @@ type ClientInput struct {
 // CreateClient registers a client and returns it with its secret, which cannot
 // be read again. Metadata that RFC 7591 section 2 gives a default is filled in.
 func (s *Service) CreateClient(ctx context.Context, in ClientInput) (idp.Client, idp.Secret, error) {
+	return s.createClient(ctx, in, s.store.CreateClient)
+}
+
+func (s *Service) createClient(ctx context.Context, in ClientInput, store func(context.Context, idp.Client, idp.Event) error) (idp.Client, idp.Secret, error) {
 	if err := s.directory.Refresh(ctx); err != nil {
 		return idp.Client{}, "", fmt.Errorf("admin: create a client: %w", err)
 	}
@@ -73,7 +77,7 @@ func (s *Service) CreateClient(ctx context.Context, in ClientInput) (idp.Client,
 		}
 		c.Secrets = []idp.ClientSecret{{ID: newID(now), Hash: s.secrets.HashSecret(secret.Reveal()), CreatedAt: now}}
 	}
-	if err := s.store.CreateClient(ctx, c, s.event(ctx, now, idp.EventClientCreated, c.ClientID)); err != nil {
+	if err := store(ctx, c, s.event(ctx, now, idp.EventClientCreated, c.ClientID)); err != nil {
 		if errors.Is(err, idp.ErrConflict) {
 			return idp.Client{}, "", taken("client", c.ClientID)
 		}
@@ -293,7 +297,7 @@ func cloneClient(c *idp.Client) idp.Client {
 	m := &out.ClientMetadata
 	for _, list := range []*[]string{
 		&m.GrantTypes, &m.ResponseTypes, &m.RedirectURIs, &m.Contacts, &m.Audience,
-		&m.ResourceServerOf, &m.AllowedCORSOrigins, &m.AllowedGroups,
+		&m.ResourceServerOf, &m.AllowedCORSOrigins, &m.AllowedGroups, &m.RequestURIs, &m.DefaultACRValues,
 	} {
 		*list = slices.Clone(*list)
 	}

@@ -47,6 +47,7 @@ func (s *Service) checkClient(ctx context.Context, f *faults, m idp.ClientMetada
 	checkClientTokens(f, m)
 	checkClientPages(f, m)
 	checkOrigins(f, m.AllowedCORSOrigins)
+	checkRequests(f, m)
 	return s.checkAllowedGroups(ctx, f, m.AllowedGroups)
 }
 

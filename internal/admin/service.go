@@ -25,6 +25,7 @@ type Store interface {
 	RoleStore
 	ResourceStore
 	SessionStore
+	RegistrationStore
 }
 
 // Directory is the view of clients, resources and roles that requests use; it

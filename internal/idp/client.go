@@ -82,6 +82,28 @@ type ClientMetadata struct {
 	DefaultMaxAge   *int `json:"default_max_age,omitempty" yaml:"default_max_age,omitempty"` // seconds
 	RequireAuthTime bool `json:"require_auth_time,omitempty" yaml:"require_auth_time,omitempty"`
 
+	// RequestURIs are where it keeps request objects, RequestObjectSigningAlg is
+	// the one algorithm that they may be signed with; empty allows all of
+	// AssertionAlgorithms (RFC 9101, OpenID Connect Core section 6).
+	RequestURIs             []string `json:"request_uris,omitempty" yaml:"request_uris,omitempty"`
+	RequestObjectSigningAlg string   `json:"request_object_signing_alg,omitempty" yaml:"request_object_signing_alg,omitempty"`
+	// RequireSignedRequestObject refuses its authorization requests that are not
+	// in a signed request object (RFC 9101 section 10.5).
+	RequireSignedRequestObject bool `json:"require_signed_request_object,omitempty" yaml:"require_signed_request_object,omitempty"`
+
+	// InitiateLoginURI is where others may send people to sign in at the client
+	// (OpenID Connect Core section 4).
+	InitiateLoginURI    string   `json:"initiate_login_uri,omitempty" yaml:"initiate_login_uri,omitempty"`
+	SectorIdentifierURI string   `json:"sector_identifier_uri,omitempty" yaml:"sector_identifier_uri,omitempty"`
+	SubjectType         string   `json:"subject_type,omitempty" yaml:"subject_type,omitempty"`
+	DefaultACRValues    []string `json:"default_acr_values,omitempty" yaml:"default_acr_values,omitempty"`
+	SoftwareID          string   `json:"software_id,omitempty" yaml:"software_id,omitempty"`
+	SoftwareVersion     string   `json:"software_version,omitempty" yaml:"software_version,omitempty"`
+
+	// SelfRegistered says that nobody here looked at it: it registered itself
+	// (RFC 7591). Registration sets it.
+	SelfRegistered bool `json:"self_registered,omitempty" yaml:"self_registered,omitempty"`
+
 	// SecurityProfile is one of SecurityProfiles; empty is baseline.
 	SecurityProfile string `json:"security_profile,omitempty" yaml:"security_profile,omitempty"`
 	// Audience lists the resources (RFC 8707) that it may ask tokens for.

@@ -1,0 +1,185 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"idp/internal/idp"
+)
+
+// RegistrationStore keeps clients that registered themselves, and the tokens
+// that let them. Implemented by *store.Store.
+type RegistrationStore interface {
+	RegisterClient(ctx context.Context, c idp.Client, r idp.Registration, event idp.Event) error
+	ChangeRegisteredClient(ctx context.Context, c idp.Client, from uint32, secrets []idp.ClientSecret, event idp.Event) error
+	CreateInitialToken(ctx context.Context, t idp.InitialToken, event idp.Event) error
+	InitialTokens(ctx context.Context) ([]idp.InitialToken, error)
+	DeleteInitialToken(ctx context.Context, id idp.ID, event idp.Event) error
+}
+
+// RegisterClient is CreateClient for a client that registers itself (RFC 7591),
+// under a client_id that is chosen here. What is kept of the registration comes
+// with it; its initial token loses one use, or the error is
+// idp.ErrAlreadyUsed.
+func (s *Service) RegisterClient(ctx context.Context, m idp.ClientMetadata, r idp.Registration) (idp.Client, idp.Secret, error) {
+	return s.createClient(ctx, ClientInput{ClientMetadata: m}, func(ctx context.Context, c idp.Client, event idp.Event) error {
+		r.ClientID, r.CreatedAt, r.LastUsedAt = c.ClientID, c.CreatedAt, c.CreatedAt
+		event = with(event, "registration", "self")
+		if !r.Initial.IsZero() {
+			event = with(event, "registration_token", r.Initial.String())
+		}
+		return s.store.RegisterClient(ctx, c, r, event)
+	})
+}
+
+// ChangeRegisteredClient replaces the client's metadata for the client itself
+// (RFC 7592 section 2.2), who presented the registration access token of
+// generation from. The secret is empty unless the change calls for one.
+func (s *Service) ChangeRegisteredClient(ctx context.Context, clientID string, m idp.ClientMetadata, from uint32) (idp.Client, idp.Secret, error) {
+	c, err := s.Client(ctx, clientID)
+	if err != nil {
+		return idp.Client{}, "", err
+	}
+	before := c.ClientMetadata
+	c.ClientMetadata = m
+	c = cloneClient(&c)
+	withDefaults(&c.ClientMetadata)
+	var f faults
+	if err := s.checkClient(ctx, &f, c.ClientMetadata); err != nil {
+		return idp.Client{}, "", err
+	}
+	if err := f.err(); err != nil {
+		return idp.Client{}, "", err
+	}
+	now := s.now()
+	secret, kept := s.secretForChange(c, now)
+	c.UpdatedAt = now
+	c.Secrets = append(c.Secrets, kept...)
+	event := with(s.event(ctx, now, idp.EventClientUpdated, clientID, changedFields(before, c.ClientMetadata)...), "registration", "self")
+	if err := s.store.ChangeRegisteredClient(ctx, c, from, kept, event); err != nil {
+		return idp.Client{}, "", fmt.Errorf("admin: change client %q: %w", clientID, err)
+	}
+	return c, secret, nil
+}
+
+// secretForChange makes a secret for a client that had none and now needs one.
+func (s *Service) secretForChange(c idp.Client, now time.Time) (idp.Secret, []idp.ClientSecret) {
+	if !slices.Contains([]string{idp.AuthClientSecretBasic, idp.AuthClientSecretPost}, c.TokenEndpointAuthMethod) || len(c.Secrets) > 0 {
+		return "", nil
+	}
+	secret := newSecret()
+	return secret, []idp.ClientSecret{{ID: newID(now), Hash: s.secrets.HashSecret(secret.Reveal()), CreatedAt: now}}
+}
+
+// Limits of an initial token.
+const (
+	maxInitialUses = 10_000
+	maxInitialLife = 366 * 24 * time.Hour
+)
+
+// CreateInitialToken lets its bearer register so many clients within the time.
+// What is returned says how the token is minted; the token itself is not kept.
+func (s *Service) CreateInitialToken(ctx context.Context, label string, uses int, life time.Duration) (idp.InitialToken, error) {
+	var f faults
+	f.name("label", label)
+	if uses < 1 || uses > maxInitialUses {
+		f.add("uses", "must be from 1 to %d", maxInitialUses)
+	}
+	if life < time.Minute || life > maxInitialLife {
+		f.add("expires", "must be from a minute to 366 days")
+	}
+	if err := f.err(); err != nil {
+		return idp.InitialToken{}, err
+	}
+	now := s.now()
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt) // never fails: crypto/rand
+	t := idp.InitialToken{ID: newID(now), Label: label, Salt: salt, Uses: int64(uses), CreatedAt: now, ExpiresAt: now.Add(life)}
+	if err := s.store.CreateInitialToken(ctx, t, s.event(ctx, now, idp.EventInitialTokenCreated, t.ID.String())); err != nil {
+		return idp.InitialToken{}, fmt.Errorf("admin: create a registration token: %w", err)
+	}
+	return t, nil
+}
+
+// InitialTokens returns all that were not deleted, spent ones too.
+func (s *Service) InitialTokens(ctx context.Context) ([]idp.InitialToken, error) {
+	all, err := s.store.InitialTokens(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("admin: list registration tokens: %w", err)
+	}
+	return all, nil
+}
+
+// DeleteInitialToken ends an initial token. Clients that registered with it
+// stay.
+func (s *Service) DeleteInitialToken(ctx context.Context, id string) error {
+	parsed, err := idp.ParseID(id)
+	if err != nil {
+		return missing("registration token", id)
+	}
+	err = s.store.DeleteInitialToken(ctx, parsed, s.event(ctx, s.now(), idp.EventInitialTokenDeleted, id))
+	if errors.Is(err, idp.ErrNotFound) {
+		return missing("registration token", id)
+	}
+	return err
+}
+
+// checkRequests checks what a client says of its requests and of itself beside
+// them (OpenID Connect Dynamic Client Registration section 2).
+func checkRequests(f *faults, m idp.ClientMetadata) {
+	if len(m.RequestURIs) > maxList {
+		f.add("request_uris", "more than %d", maxList)
+		return
+	}
+	if u := repeated(m.RequestURIs); u != "" {
+		f.add("request_uris", "%s: given twice", quoted(u))
+	}
+	for _, u := range m.RequestURIs {
+		f.addIf("request_uris", requestURIFault(u))
+	}
+	if alg := m.RequestObjectSigningAlg; alg != "" && !slices.Contains(idp.AssertionAlgorithms(), alg) {
+		f.add("request_object_signing_alg", "must be one of %s", strings.Join(idp.AssertionAlgorithms(), ", "))
+	}
+	if u := m.InitiateLoginURI; u != "" {
+		f.addIf("initiate_login_uri", httpsFault(u))
+	}
+	if u := m.SectorIdentifierURI; u != "" {
+		f.addIf("sector_identifier_uri", httpsFault(u))
+	}
+	if m.SubjectType != "" && m.SubjectType != "public" {
+		f.add("subject_type", "must be public: pairwise subjects are not supported")
+	}
+	if len(m.DefaultACRValues) > maxList {
+		f.add("default_acr_values", "more than %d", maxList)
+	}
+	for _, acr := range m.DefaultACRValues {
+		f.name("default_acr_values", acr)
+	}
+	f.name("software_id", m.SoftwareID)
+	f.name("software_version", m.SoftwareVersion)
+}
+
+// httpsFault says why the URL cannot be used, http at the loopback included.
+func httpsFault(raw string) string {
+	if u, err := url.Parse(raw); err == nil && u.Scheme == "http" {
+		return "the scheme must be https"
+	}
+	return webURLFault(raw)
+}
+
+// requestURIFault says why no request object can be fetched from the address.
+// Its fragment, a hash of what is there, is not sent (OpenID Connect Core
+// section 6.2).
+func requestURIFault(raw string) string {
+	address, hash, _ := strings.Cut(raw, "#")
+	if len(hash) > 64 || strings.Trim(hash, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=") != "" {
+		return "the fragment must be the base64url of a SHA-256 hash"
+	}
+	return webURLFault(address)
+}
