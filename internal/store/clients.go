@@ -83,6 +83,9 @@ func (s *Store) DeleteClient(ctx context.Context, clientID string, event idp.Eve
 		if _, err := q.exec(ctx, deleteClientSecrets, clientID); err != nil {
 			return err
 		}
+		if _, err := q.exec(ctx, deleteRegistration, clientID); err != nil {
+			return err
+		}
 		_, err = q.exec(ctx, deleteClientConsents, clientID)
 		return err
 	})
@@ -91,9 +94,6 @@ func (s *Store) DeleteClient(ctx context.Context, clientID string, event idp.Eve
 const insertClientSecret = `
 INSERT INTO client_secrets (secret_id, client_id, secret_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
 
-		if _, err := q.exec(ctx, deleteRegistration, clientID); err != nil {
-			return err
-		}
 func (s *Store) insertSecret(ctx context.Context, q querier, clientID string, secret idp.ClientSecret) error {
 	created := s.orNow(secret.CreatedAt)
 	if secret.ID.IsZero() {
