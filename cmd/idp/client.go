@@ -85,6 +85,11 @@ func clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 	f.seconds("default-max-age", "default_max_age: people sign in again after this", func(m *m, s int) { m.DefaultMaxAge = &s })
 	f.truth("require-pushed-authorization-requests", "require_pushed_authorization_requests: its authorization requests go through PAR (RFC 9126)", func(m *m) *bool { return &m.RequirePushedAuthorizationRequests })
 	f.truth("require-auth-time", "require_auth_time: ID tokens always carry auth_time", func(m *m) *bool { return &m.RequireAuthTime })
+	f.list("post-logout-redirect-uri", "post_logout_redirect_uris: where people are sent back to after signing out", func(m *m) *[]string { return &m.PostLogoutRedirectURIs })
+	f.text("backchannel-logout-uri", "backchannel_logout_uri: is sent a logout token when a session ends", func(m *m) *string { return &m.BackchannelLogoutURI })
+	f.truth("backchannel-logout-session-required", "backchannel_logout_session_required: that token names the session", func(m *m) *bool { return &m.BackchannelLogoutSessionRequired })
+	f.text("frontchannel-logout-uri", "frontchannel_logout_uri: is loaded in the person's browser when they sign out", func(m *m) *string { return &m.FrontchannelLogoutURI })
+	f.truth("frontchannel-logout-session-required", "frontchannel_logout_session_required: with iss and sid", func(m *m) *bool { return &m.FrontchannelLogoutSessionRequired })
 	f.text("client-uri", "client_uri: its home page", func(m *m) *string { return &m.ClientURI })
 	f.text("logo-uri", "logo_uri", func(m *m) *string { return &m.LogoURI })
 	f.text("policy-uri", "policy_uri: its privacy policy", func(m *m) *string { return &m.PolicyURI })
@@ -355,6 +360,11 @@ func clientTable(t *table, v clientView) {
 	if v.DefaultMaxAge != nil {
 		t.field("default_max_age", strconv.Itoa(*v.DefaultMaxAge)+"s")
 	}
+	for _, uri := range v.PostLogoutRedirectURIs {
+		t.field("post_logout_redirect_uri", uri)
+	}
+	t.field("backchannel_logout_uri", v.BackchannelLogoutURI)
+	t.field("frontchannel_logout_uri", v.FrontchannelLogoutURI)
 	t.field("client_uri", v.ClientURI)
 	t.field("logo_uri", v.LogoURI)
 	t.field("policy_uri", v.PolicyURI)

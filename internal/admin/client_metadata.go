@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/mail"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -46,6 +47,7 @@ func (s *Service) checkClient(ctx context.Context, f *faults, m idp.ClientMetada
 	s.checkClientScopes(f, m)
 	checkClientTokens(f, m)
 	checkClientPages(f, m)
+	checkLogoutURIs(f, m)
 	checkOrigins(f, m.AllowedCORSOrigins)
 	checkRequests(f, m)
 	return s.checkAllowedGroups(ctx, f, m.AllowedGroups)
@@ -261,6 +263,70 @@ func checkClientPages(f *faults, m idp.ClientMetadata) {
 	for _, c := range m.Contacts {
 		f.addIf("contacts", emailFault(c))
 	}
+}
+
+// checkLogoutURIs checks where a sign-out leads and who hears of it (OpenID
+// Connect RP-Initiated Logout section 3.1, Front-Channel Logout section 2,
+// Back-Channel Logout section 2.2).
+func checkLogoutURIs(f *faults, m idp.ClientMetadata) {
+	if len(m.PostLogoutRedirectURIs) > maxList {
+		f.add("post_logout_redirect_uris", "more than %d", maxList)
+		return
+	}
+	if u := repeated(m.PostLogoutRedirectURIs); u != "" {
+		f.add("post_logout_redirect_uris", "%s: given twice", quoted(u))
+	}
+	for _, u := range m.PostLogoutRedirectURIs {
+		if reason := redirectURIFault(u, m.ApplicationType == idp.ApplicationNative); reason != "" {
+			f.add("post_logout_redirect_uris", "%s: %s", quoted(u), reason)
+		}
+	}
+	code := slices.Contains(m.GrantTypes, idp.GrantAuthorizationCode)
+	for _, hears := range []struct {
+		field, uri string
+		session    bool
+		fault      func(string, idp.ClientMetadata) string
+	}{
+		{"frontchannel_logout_uri", m.FrontchannelLogoutURI, m.FrontchannelLogoutSessionRequired, frontchannelFault},
+		{"backchannel_logout_uri", m.BackchannelLogoutURI, m.BackchannelLogoutSessionRequired, func(uri string, _ idp.ClientMetadata) string { return webURLFault(uri) }},
+	} {
+		switch {
+		case hears.uri == "" && hears.session:
+			f.add(strings.Replace(hears.field, "_uri", "_session_required", 1), "needs %s", hears.field)
+		case hears.uri == "":
+		case !code:
+			f.add(hears.field, "needs the authorization_code grant: nobody signs in to this client")
+		default:
+			f.addIf(hears.field, hears.fault(hears.uri, m))
+		}
+	}
+}
+
+// frontchannelFault says why the URL cannot be loaded in people's browsers: it
+// has to be where the client lives already, and to leave room for what the
+// server adds.
+func frontchannelFault(uri string, m idp.ClientMetadata) string {
+	if reason := webURLFault(uri); reason != "" {
+		return reason
+	}
+	_, raw, _ := strings.Cut(uri, "?")
+	query, err := url.ParseQuery(raw)
+	if err != nil || query.Has("iss") || query.Has("sid") {
+		return "the query must be readable, and not hold iss or sid, which the server sets"
+	}
+	if !slices.ContainsFunc(m.RedirectURIs, func(redirect string) bool { return sameOrigin(redirect, uri) }) {
+		return "scheme, host and port must be those of a redirect URI"
+	}
+	return ""
+}
+
+func sameOrigin(a, b string) bool {
+	one, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	other, err := url.Parse(b)
+	return err == nil && one.Scheme == other.Scheme && one.Host == other.Host
 }
 
 func checkOrigins(f *faults, origins []string) {

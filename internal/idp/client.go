@@ -124,6 +124,18 @@ type ClientMetadata struct {
 	// were not pushed (RFC 9126 section 6).
 	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests,omitempty" yaml:"require_pushed_authorization_requests,omitempty"`
 
+	// PostLogoutRedirectURIs are where a sign-out may send people back to
+	// (OpenID Connect RP-Initiated Logout section 3.1).
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty" yaml:"post_logout_redirect_uris,omitempty"`
+	// FrontchannelLogoutURI is loaded in the person's browser when the session
+	// ends there (OpenID Connect Front-Channel Logout section 2).
+	FrontchannelLogoutURI             string `json:"frontchannel_logout_uri,omitempty" yaml:"frontchannel_logout_uri,omitempty"`
+	FrontchannelLogoutSessionRequired bool   `json:"frontchannel_logout_session_required,omitempty" yaml:"frontchannel_logout_session_required,omitempty"`
+	// BackchannelLogoutURI is sent a logout token however the session ends
+	// (OpenID Connect Back-Channel Logout section 2.2).
+	BackchannelLogoutURI             string `json:"backchannel_logout_uri,omitempty" yaml:"backchannel_logout_uri,omitempty"`
+	BackchannelLogoutSessionRequired bool   `json:"backchannel_logout_session_required,omitempty" yaml:"backchannel_logout_session_required,omitempty"`
+
 	AccessTokenFormat     string `json:"access_token_format,omitempty" yaml:"access_token_format,omitempty"`
 	AccessTokenSigningAlg string `json:"access_token_signing_alg,omitempty" yaml:"access_token_signing_alg,omitempty"`
 	AccessTokenLifetime   int    `json:"access_token_lifetime,omitempty" yaml:"access_token_lifetime,omitempty"`   // seconds; 0 is the default
@@ -175,6 +187,12 @@ func (c *Client) AllowsResponseType(responseType string) bool {
 		return false
 	}
 	return slices.Contains(c.ResponseTypes, responseType) || len(c.ResponseTypes) == 0 && responseType == "code"
+}
+
+// HearsOfLogout reports whether the client wants to be told that a session
+// ended in which it was granted something.
+func (c *Client) HearsOfLogout() bool {
+	return c.BackchannelLogoutURI != "" || c.FrontchannelLogoutURI != ""
 }
 
 // DisplayName is the name that people are shown.
