@@ -23,6 +23,8 @@ const (
 	EventLoginFailed           EventKind = "login.failed"
 	EventLoginThrottled        EventKind = "login.throttled"
 	EventSessionEnded          EventKind = "session.ended"
+	EventLogoutDelivered       EventKind = "logout.delivered"   // a client was told that a session ended
+	EventLogoutUndelivered     EventKind = "logout.undelivered" // it could not be told, and is not tried any more
 	EventConsentGranted        EventKind = "consent.granted"
 	EventConsentDenied         EventKind = "consent.denied"
 	EventConsentWithdrawn      EventKind = "consent.withdrawn"

@@ -25,6 +25,10 @@ type Grant struct {
 	ClientID  string
 	UserID    string
 	SessionID ID
+	// LogoutSubject is the sub that the client knows the person by, kept for
+	// the logout token; empty for a client that does not hear of logouts. It
+	// is written with the grant and not read back.
+	LogoutSubject string
 
 	Scopes      []string // what was granted
 	Resources   []string // audiences it may be used for; empty for the issuer alone

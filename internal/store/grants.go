@@ -43,8 +43,8 @@ func checkGrant(g idp.Grant) error {
 const touchSession = `
 UPDATE sessions SET last_seen_at = $1 WHERE session_id = $2 AND last_seen_at <= $3`
 
-// CreateGrant stores what an authorization leaves behind, and that its session
-// was seen.
+// CreateGrant stores what an authorization leaves behind, that its session was
+// seen, and that its client is to be told when the session ends.
 func (s *Store) CreateGrant(ctx context.Context, g idp.Grant, seen time.Time, events ...idp.Event) error {
 	if err := checkGrant(g); err != nil {
 		return err
@@ -53,12 +53,16 @@ func (s *Store) CreateGrant(ctx context.Context, g idp.Grant, seen time.Time, ev
 	return s.write(ctx, statements, events...)
 }
 
-// sightings notes that the grant's session was seen.
+// sightings notes that the grant's session was seen, and who hears of its end.
 func sightings(g idp.Grant, seen time.Time) []statement {
-	if g.SessionID.IsZero() || seen.IsZero() {
-		return nil
+	var statements []statement
+	if !g.SessionID.IsZero() && !seen.IsZero() {
+		statements = append(statements, statement{touchSession, []any{seen, g.SessionID, seen.Add(-touchEvery)}})
 	}
-	return []statement{{touchSession, []any{seen, g.SessionID, seen.Add(-touchEvery)}}}
+	if g.LogoutSubject != "" {
+		statements = append(statements, statement{insertSessionClient, []any{g.ClientID, g.LogoutSubject, g.SessionID}})
+	}
+	return statements
 }
 
 // claimsDocument is NULL for the many grants without a claims request.

@@ -50,7 +50,11 @@ DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE 
 
 // deleteOldSessions removes sessions under which no grant can live any more.
 func (s *Store) deleteOldSessions(ctx context.Context) error {
-	return s.deleteInBatches(ctx, deleteSessions, s.now().Add(-s.cfg.GrantRetention))
+	oldest := s.now().Add(-s.cfg.GrantRetention)
+	if err := s.deleteInBatches(ctx, deleteSessionClients, oldest); err != nil {
+		return err
+	}
+	return s.deleteInBatches(ctx, deleteSessions, oldest)
 }
 
 const deleteThrottles = `

@@ -63,7 +63,9 @@ func (s *Store) CreateSession(ctx context.Context, n idp.Session, ends idp.ID, e
 	}
 	var statements []statement
 	if !ends.IsZero() {
-		statements = append(statements, statement{endSession, []any{n.CreatedAt, ends}})
+		statements = append(statements,
+			statement{endSession, []any{n.CreatedAt, ends}},
+			statement{announceSessionEnd, []any{n.CreatedAt, ends}})
 	}
 	statements = append(statements, statement{insertSession, []any{
 		n.ID, n.UserID, n.Salt, n.AuthTime, n.ACR, words(n.AMR), n.CreatedAt, n.LastSeenAt, n.ExpiresAt, n.EndedAt, n.RemoteAddr, n.UserAgent,
@@ -91,12 +93,17 @@ func (s *Store) RenewSession(ctx context.Context, n idp.Session, events ...idp.E
 	})
 }
 
-// EndSession ends a session. Doing it twice changes nothing, and the event is
-// written only when something changed.
+// EndSession ends a session and leaves word for the clients that were granted
+// something in it. Doing it twice changes nothing, and the event is written
+// only when something changed.
 func (s *Store) EndSession(ctx context.Context, id idp.ID, at time.Time, event idp.Event) error {
 	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
 		n, err := q.exec(ctx, endSession, s.orNow(at), id)
-		return n > 0, err
+		if err != nil || n == 0 {
+			return false, err
+		}
+		_, err = q.exec(ctx, announceSessionEnd, s.orNow(at), id)
+		return true, err
 	})
 }
 
@@ -110,8 +117,11 @@ func (s *Store) EndUserSessions(ctx context.Context, userID string, at time.Time
 	var ended int64
 	err := s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
 		var err error
-		ended, err = q.exec(ctx, endUserSessions, s.orNow(at), userID)
-		return ended > 0, err
+		if ended, err = q.exec(ctx, endUserSessions, s.orNow(at), userID); err != nil || ended == 0 {
+			return false, err
+		}
+		_, err = q.exec(ctx, announceUserSessionsEnd, s.orNow(at), userID)
+		return true, err
 	})
 	return ended, err
 }

@@ -168,6 +168,9 @@ func (s *Store) DeleteUser(ctx context.Context, id string, event idp.Event) erro
 		if err := expect(n, err, idp.ErrNotFound); err != nil {
 			return false, err
 		}
+		if _, err := q.exec(ctx, announceUserSessionsEnd, s.now(), id); err != nil {
+			return false, err
+		}
 		if _, err := q.exec(ctx, deleteUserSessions, id); err != nil {
 			return false, err
 		}
