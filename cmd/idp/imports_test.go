@@ -26,6 +26,7 @@ var importTable = map[string]struct {
 	"internal/users":           {[]string{"internal/idp", "github.com/go-crypt/"}, "internal/users knows the nouns and the password hashes, no sibling"},
 	"internal/admin":           {[]string{"internal/idp"}, "internal/admin knows the nouns only"},
 	"internal/audit":           {[]string{"internal/idp"}, "internal/audit knows the nouns only"},
+	"internal/backchannel":     {[]string{"internal/idp"}, "internal/backchannel knows the nouns only"},
 	"internal/server":          {[]string{"internal/idp", "github.com/gorilla/mux", "github.com/rs/cors"}, "internal/server takes handlers and knows the request record, mux and cors only"},
 	"internal/store":           {[]string{"internal/idp", "migrations", "github.com/jackc/pgx/v5", "modernc.org/sqlite", "github.com/pressly/goose/v3"}, "internal/store knows the nouns, the migrations and its drivers"},
 	"internal/store/storetest": {[]string{"internal/store", "internal/idp", "github.com/jackc/pgx/v5"}, "internal/store/storetest opens stores for tests"},
