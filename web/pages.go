@@ -89,8 +89,25 @@ type Scope struct {
 // LogoutPage asks whether to sign out.
 type LogoutPage struct {
 	Layout
+	Client  *Client // the application that asks for it; nil for none
 	Account Account
 	Flow    string
+}
+
+// SignedOutPage says that the session has ended.
+type SignedOutPage struct {
+	Layout
+	Client *Client      // the application that asked for it; nil for none
+	Back   template.URL // where the application wants the person; empty for nowhere
+	GoesOn bool         // without being asked
+	Frames []string     // pages by which applications hear of it
+}
+
+// CheckSessionPage is a frame in other sites' pages that tells their scripts
+// whether the session is the one they know.
+type CheckSessionPage struct {
+	Layout
+	Cookie string // the name of the cookie that changes with the session
 }
 
 // HomePage says who is signed in.
@@ -119,13 +136,15 @@ type ErrorPage struct {
 	Again     string // where to start over; empty when there is no such place
 }
 
-func (LoginPage) template() string    { return "login.html" }
-func (AccountPage) template() string  { return "account.html" }
-func (ConsentPage) template() string  { return "consent.html" }
-func (LogoutPage) template() string   { return "logout.html" }
-func (HomePage) template() string     { return "home.html" }
-func (FormPostPage) template() string { return "form_post.html" }
-func (ErrorPage) template() string    { return "error.html" }
+func (LoginPage) template() string        { return "login.html" }
+func (AccountPage) template() string      { return "account.html" }
+func (ConsentPage) template() string      { return "consent.html" }
+func (LogoutPage) template() string       { return "logout.html" }
+func (SignedOutPage) template() string    { return "signed_out.html" }
+func (CheckSessionPage) template() string { return "check_session.html" }
+func (HomePage) template() string         { return "home.html" }
+func (FormPostPage) template() string     { return "form_post.html" }
+func (ErrorPage) template() string        { return "error.html" }
 
 // Pages renders the pages and serves the files that they refer to.
 type Pages struct {
@@ -149,7 +168,7 @@ func New() (*Pages, error) {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 	for _, page := range []interface{ template() string }{
-		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, HomePage{}, FormPostPage{}, ErrorPage{},
+		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{},
 	} {
 		t, err := layout.Clone()
 		if err != nil {

@@ -54,7 +54,13 @@ func samples() map[string]any {
 			Account: web.Account{Name: "bob", Initial: "B"}, Flow: "sealed", SwitchFlow: "anew",
 			Groups: []web.ScopeGroup{{Scopes: []web.Scope{{Label: "Know who you are"}}}}, Changed: true,
 		},
-		"logout":   web.LogoutPage{Layout: layout("Sign out?"), Account: account, Flow: "sealed"},
+		"logout":        web.LogoutPage{Layout: layout("Sign out?"), Account: account, Flow: "sealed"},
+		"logout_client": web.LogoutPage{Layout: layout("Sign out?"), Client: &client, Account: account, Flow: "sealed"},
+		"signed_out":    web.SignedOutPage{Layout: layout("Signed out")},
+		"signed_out_back": web.SignedOutPage{
+			Layout: layout("Signed out"), Client: &client, Back: "com.example.app:/bye?state=1", GoesOn: true,
+			Frames: []string{"https://mail.example/bye?iss=https%3A%2F%2Flogin.example.com&sid=s"},
+		},
 		"home":     web.HomePage{Layout: layout("Signed in"), Account: &account},
 		"home_out": web.HomePage{Layout: layout("Start")},
 		"error": web.ErrorPage{
@@ -138,7 +144,11 @@ func TestPages_NothingInlineNothingForeign(t *testing.T) {
 					}
 				}
 				switch node.Data {
-				case "style", "base", "iframe", "object", "embed":
+				case "iframe":
+					if name != "signed_out_back" || !strings.HasPrefix(attributes["src"], "https://mail.example/") {
+						t.Errorf("page frames %q", attributes["src"])
+					}
+				case "style", "base", "object", "embed":
 					t.Errorf("page has a <%s>", node.Data)
 				case "script":
 					if node.FirstChild != nil || !strings.HasPrefix(attributes["src"], "/static/") {

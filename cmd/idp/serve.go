@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"idp/internal/audit"
+	"idp/internal/backchannel"
 	"idp/internal/discovery"
 	"idp/internal/grants"
 	"idp/internal/idp"
@@ -146,6 +147,7 @@ type node struct {
 	*database
 	audit     *audit.Recorder
 	publisher *discovery.Publisher
+	logouts   *backchannel.Notifier
 	handler   http.Handler
 
 	public      net.Listener
@@ -180,7 +182,11 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Requests: describer(func(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
 			return protocol.Describe(ctx, flow, who)
 		}),
+		Clients: d.directory, Hints: d.keyring,
 		Audit: n.audit, Now: d.now, Lifetimes: lifetimes, Pages: pages, Logger: d.logger,
+	})
+	n.logouts = backchannel.New(backchannel.Config{
+		Store: d.store, Clients: d.directory, Signer: d.keyring, Poster: d.outbound, Now: d.now, Logger: d.logger,
 	})
 	protocol = grants.New(grants.Config{
 		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Pushed: d.store, Tokens: d.store, Sessions: d.store,
@@ -207,7 +213,11 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			Consent: http.HandlerFunc(browser.ServeConsent),
 			Logout:  http.HandlerFunc(browser.ServeLogout),
 			Home:    http.HandlerFunc(browser.ServeHome),
-			Static:  browser.Static(),
+
+			EndSession:   http.HandlerFunc(browser.ServeEndSession),
+			CheckSession: http.HandlerFunc(browser.ServeCheckSession),
+
+			Static: browser.Static(),
 			Fault: func(w http.ResponseWriter, r *http.Request, f server.Fault) {
 				browser.ErrorPage(w, r, f.Status, "", f.Message)
 			},
@@ -265,6 +275,7 @@ func (n *node) run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { n.follow(background) })
 	loops.Go(func() { n.maintain(background) })
+	loops.Go(func() { n.logouts.Run(background) })
 	defer loops.Wait()
 	defer stop()
 
@@ -385,6 +396,11 @@ func (n *node) document() discovery.Document {
 		JWKSPath:          "/.well-known/jwks.json",
 		RevocationPath:    "/oauth2/revoke",
 		IntrospectionPath: "/oauth2/introspect",
+		EndSessionPath:    "/oauth2/sessions/logout",
+		CheckSessionPath:  "/oauth2/sessions/check",
+
+		FrontchannelLogout: true,
+		BackchannelLogout:  true,
 
 		PushedAuthorizationPath:            "/oauth2/par",
 		RequirePushedAuthorizationRequests: n.cfg.RequirePushedAuthorizationRequests,

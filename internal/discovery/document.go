@@ -24,6 +24,12 @@ type Document struct {
 	PushedAuthorizationPath string // RFC 9126
 	DeviceAuthorizationPath string // RFC 8628
 	EndSessionPath          string // OpenID Connect RP-Initiated Logout 1.0
+	CheckSessionPath        string // OpenID Connect Session Management 1.0
+
+	// FrontchannelLogout and BackchannelLogout say that clients are told of the
+	// end of a session, by its sid.
+	FrontchannelLogout bool // OpenID Connect Front-Channel Logout 1.0
+	BackchannelLogout  bool // OpenID Connect Back-Channel Logout 1.0
 
 	// RequirePushedAuthorizationRequests says that every client has to push
 	// (RFC 9126 section 5).
@@ -78,6 +84,12 @@ type metadata struct {
 	PushedAuthorizationRequestEndpoint string `json:"pushed_authorization_request_endpoint,omitempty"`
 	DeviceAuthorizationEndpoint        string `json:"device_authorization_endpoint,omitempty"`
 	EndSessionEndpoint                 string `json:"end_session_endpoint,omitempty"`
+	CheckSessionIframe                 string `json:"check_session_iframe,omitempty"`
+
+	FrontchannelLogout        bool `json:"frontchannel_logout_supported,omitempty"`
+	FrontchannelLogoutSession bool `json:"frontchannel_logout_session_supported,omitempty"`
+	BackchannelLogout         bool `json:"backchannel_logout_supported,omitempty"`
+	BackchannelLogoutSession  bool `json:"backchannel_logout_session_supported,omitempty"`
 
 	ScopesSupported        []string `json:"scopes_supported,omitempty"`
 	ResponseTypesSupported []string `json:"response_types_supported"`
@@ -136,6 +148,11 @@ func Render(d Document) Pages {
 		PushedAuthorizationRequestEndpoint: endpoint(d.PushedAuthorizationPath),
 		DeviceAuthorizationEndpoint:        endpoint(d.DeviceAuthorizationPath),
 		EndSessionEndpoint:                 endpoint(d.EndSessionPath),
+		CheckSessionIframe:                 endpoint(d.CheckSessionPath),
+		FrontchannelLogout:                 d.FrontchannelLogout,
+		FrontchannelLogoutSession:          d.FrontchannelLogout,
+		BackchannelLogout:                  d.BackchannelLogout,
+		BackchannelLogoutSession:           d.BackchannelLogout,
 		ScopesSupported:                    d.Scopes,
 		ResponseTypesSupported:             d.ResponseTypes,
 		ResponseModesSupported:             d.ResponseModes,

@@ -453,6 +453,9 @@ func (s *Service) newGrant(f facts) idp.Grant {
 		Salt: make([]byte, 16), CreatedAt: now, CodeExpiresAt: now.Add(s.Lifetimes.Code),
 	}
 	_, _ = rand.Read(g.Salt)
+	if req.client.HearsOfLogout() {
+		g.LogoutSubject = g.UserID
+	}
 	if !req.responseType.Code { // only the token endpoint gives refresh tokens
 		g.Scopes = without(g.Scopes, idp.ScopeOfflineAccess)
 	}

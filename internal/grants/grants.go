@@ -82,6 +82,10 @@ type Browser interface {
 	// FormPost lets the browser post the fields to the client (OAuth 2.0 Form
 	// Post Response Mode).
 	FormPost(w http.ResponseWriter, r *http.Request, action string, fields url.Values)
+	// SessionState stands for the session at this browser in the eyes of the
+	// client at that redirect URI (OpenID Connect Session Management section
+	// 2); empty when there is none to be had.
+	SessionState(w http.ResponseWriter, r *http.Request, clientID, redirectURI string) string
 }
 
 // Audit takes events that no other write carries; implemented by

@@ -59,6 +59,12 @@ func (s *Service) respond(w http.ResponseWriter, r *http.Request, req *authoriza
 		answer.Set("state", req.state)
 	}
 	answer.Set("iss", s.Issuer)
+	// Scripts that watch the session belong to the older ways of signing in.
+	if req.client.SecurityProfile == idp.ProfileOIDCLegacy && !answer.Has("error") && hasScope(req.target.scopes, idp.ScopeOpenID) {
+		if state := s.Browser.SessionState(w, r, req.client.ClientID, req.redirectURI); state != "" {
+			answer.Set("session_state", state)
+		}
+	}
 	if req.responseMode == idp.ModeFormPost {
 		s.Browser.FormPost(w, r, req.redirectURI, answer)
 		return

@@ -20,6 +20,9 @@ type Flow struct {
 	// Browser is the hash of the browser's binding cookie: a flow in another
 	// browser's hands is worthless.
 	Browser []byte `json:"b"`
+	// Logout is what an application said when it asked to sign the person out,
+	// urlencoded; empty for anything else.
+	Logout string `json:"l,omitempty"`
 	// Denied says that the person refused.
 	Denied bool `json:"d,omitempty"`
 	// AccountChosen is the session in which the person chose to go on.

@@ -24,6 +24,9 @@ type Store interface {
 	// sign-in; idp.ErrNotFound when it has ended.
 	RenewSession(ctx context.Context, s idp.Session, events ...idp.Event) error
 	EndSession(ctx context.Context, id idp.ID, at time.Time, event idp.Event) error
+	// SessionClients returns the clients that want to be told when the session
+	// ends.
+	SessionClients(ctx context.Context, session idp.ID) ([]string, error)
 	SaveConsent(ctx context.Context, c idp.Consent, event idp.Event) error
 }
 
@@ -67,6 +70,8 @@ type Config struct {
 	Users     Authenticator
 	Flows     Sealer
 	Requests  Describer
+	Clients   Clients
+	Hints     HintVerifier
 	Audit     Noter
 	Now       func() time.Time
 	Lifetimes idp.Lifetimes
@@ -76,11 +81,13 @@ type Config struct {
 
 // Login serves the pages on which people act.
 //
-//	ServeHome     /         who is signed in
-//	ServeLogin    /login    user name and password, choice of account
-//	ServeConsent  /consent  what an application may have
-//	ServeLogout   /logout   the end of a session
-//	Static        /static/  style, script, mark
+//	ServeHome          /                        who is signed in
+//	ServeLogin         /login                   user name and password, choice of account
+//	ServeConsent       /consent                 what an application may have
+//	ServeLogout        /logout                  the end of a session
+//	ServeEndSession    /oauth2/sessions/logout  the same, asked by an application
+//	ServeCheckSession  /oauth2/sessions/check   has the session changed?
+//	Static             /static/                 style, script, mark
 type Login struct {
 	Config
 	base   string // the issuer's path, without a slash at its end

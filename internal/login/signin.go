@@ -157,6 +157,7 @@ func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Fl
 		}
 	}
 	if errors.Is(err, idp.ErrNotFound) {
+		l.changeState(w, r)
 		err = l.createSession(r, flow, session, held)
 	}
 	if err != nil {

@@ -28,7 +28,11 @@ type Handlers struct {
 	Logout  http.Handler
 	Account http.Handler
 	Home    http.Handler
-	Static  http.Handler
+	// EndSession and CheckSession are those of OpenID Connect RP-Initiated
+	// Logout and Session Management.
+	EndSession   http.Handler
+	CheckSession http.Handler
+	Static       http.Handler
 
 	// Fault shows a person what went wrong before any of the above was reached,
 	// such as an unknown page. Nil shows a plain page.
@@ -68,6 +72,8 @@ func Routes(h Handlers) []Route {
 		{Path: "/oauth2/token", Methods: post, Handler: h.Token, CORS: true},
 		{Path: "/oauth2/revoke", Methods: post, Handler: h.Revoke, CORS: true},
 		{Path: "/oauth2/introspect", Methods: post, Handler: h.Introspect},
+		{Path: "/oauth2/sessions/logout", Methods: eitherOf, Handler: h.EndSession, Browser: true},
+		{Path: "/oauth2/sessions/check", Methods: read, Handler: h.CheckSession, Browser: true},
 		{Path: "/userinfo", Methods: page, Handler: h.Userinfo, CORS: true},
 
 		{Path: "/login", Methods: page, Handler: h.Login, Browser: true},
