@@ -49,7 +49,7 @@ type clientDocument struct {
 	idp.ClientMetadata `yaml:",inline"`
 }
 
-func clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
+func (a *app) clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 	type m = idp.ClientMetadata
 	f := flagsOf[m](cmd)
 	f.text("name", "client_name: what people see", func(m *m) *string { return &m.ClientName })
@@ -60,7 +60,7 @@ func clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 	f.list("audience", "audience: the resources (APIs) that it may ask tokens for", func(m *m) *[]string { return &m.Audience })
 	f.text("security-profile", "security_profile: baseline or oidc-legacy", func(m *m) *string { return &m.SecurityProfile })
 	f.text("application-type", "application_type: web or native", func(m *m) *string { return &m.ApplicationType })
-	f.text("token-endpoint-auth-method", "token_endpoint_auth_method: client_secret_basic, client_secret_post or none", func(m *m) *string { return &m.TokenEndpointAuthMethod })
+	f.text("token-endpoint-auth-method", "token_endpoint_auth_method: client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none", func(m *m) *string { return &m.TokenEndpointAuthMethod })
 	public := cmd.Flags().Bool("public", false, "it holds no secret: token_endpoint_auth_method none")
 	f.add("public", func(m *m) error {
 		if cmd.Flags().Changed("token-endpoint-auth-method") {
@@ -79,6 +79,23 @@ func clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 	f.text("access-token-format", "access_token_format: jwt or opaque", func(m *m) *string { return &m.AccessTokenFormat })
 	f.text("access-token-signing-alg", "access_token_signing_alg: ES256, RS256, PS256, EdDSA, ES384 or ES512", func(m *m) *string { return &m.AccessTokenSigningAlg })
 	f.text("id-token-signed-response-alg", "id_token_signed_response_alg: RS256, ES256, PS256, EdDSA, ES384 or ES512", func(m *m) *string { return &m.IDTokenSignedResponseAlg })
+	f.text("id-token-encrypted-response-alg", "id_token_encrypted_response_alg: RSA-OAEP-256, ECDH-ES or ECDH-ES+A256KW", func(m *m) *string { return &m.IDTokenEncryptedResponseAlg })
+	f.text("id-token-encrypted-response-enc", "id_token_encrypted_response_enc: A128CBC-HS256, A256CBC-HS512, A128GCM or A256GCM", func(m *m) *string { return &m.IDTokenEncryptedResponseEnc })
+	f.text("userinfo-signed-response-alg", "userinfo_signed_response_alg: userinfo answers with a JWT signed so", func(m *m) *string { return &m.UserinfoSignedResponseAlg })
+	f.text("userinfo-encrypted-response-alg", "userinfo_encrypted_response_alg: as for the ID token", func(m *m) *string { return &m.UserinfoEncryptedResponseAlg })
+	f.text("userinfo-encrypted-response-enc", "userinfo_encrypted_response_enc: as for the ID token", func(m *m) *string { return &m.UserinfoEncryptedResponseEnc })
+	f.text("jwks-uri", "jwks_uri: https address of its public keys", func(m *m) *string { return &m.JWKSURI })
+	f.text("token-endpoint-auth-signing-alg", "token_endpoint_auth_signing_alg: the one algorithm that its assertions may be signed with", func(m *m) *string { return &m.TokenEndpointAuthSigningAlg })
+	jwks := cmd.Flags().String("jwks-file", "", "jwks: read its public keys from this file (- for stdin); an empty name clears them")
+	var set idp.JWKSet // stdin can be read once, and flags are applied twice
+	f.add("jwks-file", func(m *m) error {
+		var err error
+		if *jwks != "" && set == nil {
+			set, err = a.readInput(*jwks)
+		}
+		m.JWKS = set
+		return err
+	})
 	f.seconds("access-token-lifetime", "access_token_lifetime", func(m *m, s int) { m.AccessTokenLifetime = s })
 	f.seconds("refresh-token-idle", "refresh_token_idle", func(m *m, s int) { m.RefreshTokenIdle = s })
 	f.seconds("refresh-token-lifetime", "refresh_token_lifetime", func(m *m, s int) { m.RefreshTokenLifetime = s })
@@ -117,7 +134,7 @@ func (a *app) clientCreate() *cobra.Command {
 			"  idp client create batch --grant-type client_credentials --audience https://api.example.com --scope orders:read",
 		Args: atMost(1),
 	}
-	flags := clientFlags(c)
+	flags := a.clientFlags(c)
 	var secret secretFlags
 	secret.register(c, "secret", "a secret of your own")
 	file := c.Flags().StringP("file", "f", "", "read the metadata from a YAML or JSON file (- for stdin); flags go before it")
@@ -140,9 +157,6 @@ func (a *app) clientCreate() *cobra.Command {
 			return err
 		}
 		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			if err := d.keyring.Ensure(ctx, knownAlgorithms(in.AccessTokenSigningAlg, in.IDTokenSignedResponseAlg)...); err != nil {
-				return err
-			}
 			created, made, err := d.admin.CreateClient(ctx, in)
 			if err != nil {
 				return err
@@ -225,7 +239,7 @@ func (a *app) clientUpdate() *cobra.Command {
 		Example: "  idp client update wiki --redirect-uri https://wiki.example.com/callback --redirect-uri https://wiki.example.com/silent",
 		Args:    exactly("CLIENT_ID"),
 	}
-	flags := clientFlags(c)
+	flags := a.clientFlags(c)
 	file := c.Flags().StringP("file", "f", "", "replace the metadata by a YAML or JSON file (- for stdin); flags go before it")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var document *clientDocument
@@ -243,9 +257,6 @@ func (a *app) clientUpdate() *cobra.Command {
 			return err
 		}
 		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			if err := d.keyring.Ensure(ctx, knownAlgorithms(trial.AccessTokenSigningAlg, trial.IDTokenSignedResponseAlg)...); err != nil {
-				return err
-			}
 			client, err := d.admin.UpdateClient(ctx, args[0], func(m *idp.ClientMetadata) {
 				if document != nil {
 					*m = document.ClientMetadata
@@ -354,6 +365,12 @@ func clientTable(t *table, v clientView) {
 	t.field("access_token_format", v.AccessTokenFormat)
 	t.field("access_token_signing_alg", v.AccessTokenSigningAlg)
 	t.field("id_token_signed_response_alg", v.IDTokenSignedResponseAlg)
+	t.field("id_token_encrypted_response_alg", v.IDTokenEncryptedResponseAlg, v.IDTokenEncryptedResponseEnc)
+	t.field("userinfo_signed_response_alg", v.UserinfoSignedResponseAlg)
+	t.field("userinfo_encrypted_response_alg", v.UserinfoEncryptedResponseAlg, v.UserinfoEncryptedResponseEnc)
+	t.field("jwks_uri", v.JWKSURI)
+	t.field("jwks", string(v.JWKS))
+	t.field("token_endpoint_auth_signing_alg", v.TokenEndpointAuthSigningAlg)
 	t.field("access_token_lifetime", seconds(v.AccessTokenLifetime))
 	t.field("refresh_token_idle", seconds(v.RefreshTokenIdle))
 	t.field("refresh_token_lifetime", seconds(v.RefreshTokenLifetime))

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -190,7 +191,8 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	})
 	protocol = grants.New(grants.Config{
 		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Pushed: d.store, Tokens: d.store, Sessions: d.store,
-		Signer: d.keyring, Opaque: d.master, Secrets: d.master, Browser: browser, Audit: n.audit,
+		Signer: d.keyring, Opaque: d.master, Secrets: d.master, Encrypter: d.keys, Browser: browser, Audit: n.audit,
+		Assertions: d.keys, AssertionStore: d.store,
 		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, Now: d.now, Logger: d.logger,
 	})
 	n.publisher = discovery.NewPublisher(n.document())
@@ -387,7 +389,7 @@ func (n *node) document() discovery.Document {
 			}
 		}
 	}
-	methods := []string{idp.AuthClientSecretBasic, idp.AuthClientSecretPost}
+	methods := []string{idp.AuthClientSecretBasic, idp.AuthClientSecretPost, idp.AuthClientSecretJWT, idp.AuthPrivateKeyJWT}
 	return discovery.Document{
 		Issuer:            n.cfg.Issuer,
 		AuthorizationPath: "/oauth2/auth",
@@ -421,10 +423,14 @@ func (n *node) document() discovery.Document {
 
 		ClaimsParameter: true,
 
-		TokenAuthMethods:         append(methods[:2:2], idp.AuthNone),
-		RevocationAuthMethods:    append(methods[:2:2], idp.AuthNone),
+		TokenAuthMethods:         append(slices.Clone(methods), idp.AuthNone),
+		RevocationAuthMethods:    append(slices.Clone(methods), idp.AuthNone),
 		IntrospectionAuthMethods: methods,
-		IDTokenSigningAlgs:       []string{idp.AlgRS256, idp.AlgES256, idp.AlgPS256, idp.AlgEdDSA},
+		AuthSigningAlgs:          append(idp.AssertionAlgorithms(), idp.AlgHS256),
+		IDTokenSigningAlgs:       []string{idp.AlgRS256, idp.AlgPS256, idp.AlgES256, idp.AlgES384, idp.AlgES512, idp.AlgEdDSA},
+		UserinfoSigningAlgs:      []string{idp.AlgRS256, idp.AlgPS256, idp.AlgES256, idp.AlgES384, idp.AlgES512, idp.AlgEdDSA},
+		EncryptionAlgs:           idp.EncryptionAlgorithms(),
+		EncryptionEncs:           idp.ContentEncryptions(),
 	}
 }
 

@@ -57,9 +57,8 @@ func (s *Service) createClient(ctx context.Context, in ClientInput, store func(c
 	if err := s.checkClient(ctx, &f, in.ClientMetadata); err != nil {
 		return idp.Client{}, "", err
 	}
-	public := in.TokenEndpointAuthMethod == idp.AuthNone
 	if in.Secret != "" {
-		f.addIf("client_secret", secretFault(in.Secret.Reveal(), public))
+		f.addIf("client_secret", secretFault(in.Secret.Reveal(), in.TokenEndpointAuthMethod))
 	}
 	if err := f.err(); err != nil {
 		return idp.Client{}, "", err
@@ -71,11 +70,18 @@ func (s *Service) createClient(ctx context.Context, in ClientInput, store func(c
 	now := s.now()
 	c := idp.Client{ClientID: in.ClientID, ClientMetadata: in.ClientMetadata, CreatedAt: now, UpdatedAt: now}
 	secret := in.Secret
-	if !public {
+	if hasSecret(c.TokenEndpointAuthMethod) {
 		if secret == "" {
 			secret = newSecret()
 		}
-		c.Secrets = []idp.ClientSecret{{ID: newID(now), Hash: s.secrets.HashSecret(secret.Reveal()), CreatedAt: now}}
+		kept, err := s.keepSecret(c, secret, now)
+		if err != nil {
+			return idp.Client{}, "", fmt.Errorf("admin: create a client: %w", err)
+		}
+		c.Secrets = []idp.ClientSecret{kept}
+	}
+	if err := s.signingKeys.Ensure(ctx, c.SigningAlgorithms()...); err != nil {
+		return idp.Client{}, "", fmt.Errorf("admin: make signing keys: %w", err)
 	}
 	if err := store(ctx, c, s.event(ctx, now, idp.EventClientCreated, c.ClientID)); err != nil {
 		if errors.Is(err, idp.ErrConflict) {
@@ -132,6 +138,9 @@ func (s *Service) UpdateClient(ctx context.Context, clientID string, change func
 	fields := changedFields(before, c.ClientMetadata)
 	if len(fields) == 0 {
 		return c, nil
+	}
+	if err := s.signingKeys.Ensure(ctx, c.SigningAlgorithms()...); err != nil {
+		return idp.Client{}, fmt.Errorf("admin: make signing keys: %w", err)
 	}
 	return s.saveClient(ctx, c, fields)
 }
@@ -210,11 +219,14 @@ func (s *Service) RotateSecret(ctx context.Context, clientID string, grace time.
 	if err != nil {
 		return "", err
 	}
-	if c.Public() {
-		return "", idp.Invalid("token_endpoint_auth_method", "is none: a public client has no secret")
+	if !hasSecret(c.TokenEndpointAuthMethod) {
+		return "", idp.Invalid("token_endpoint_auth_method", "is "+c.TokenEndpointAuthMethod+": the client has no secret")
 	}
 	now, secret := s.now(), newSecret()
-	kept := idp.ClientSecret{ID: newID(now), Hash: s.secrets.HashSecret(secret.Reveal()), CreatedAt: now}
+	kept, err := s.keepSecret(c, secret, now)
+	if err != nil {
+		return "", fmt.Errorf("admin: rotate the secret of client %q: %w", clientID, err)
+	}
 	event := with(s.event(ctx, now, idp.EventClientSecretRotated, clientID), "grace", grace.String())
 	if err := s.store.AddClientSecret(ctx, clientID, kept, now.Add(grace), event); err != nil {
 		return "", fmt.Errorf("admin: rotate the secret of client %q: %w", clientID, err)
@@ -250,9 +262,9 @@ func validClientID(id string) bool {
 	return madeOf(id, "._~-", 128) && id != "." && id != ".."
 }
 
-func secretFault(secret string, public bool) string {
-	if public {
-		return "must be left out: the client authenticates with none"
+func secretFault(secret, method string) string {
+	if !hasSecret(method) {
+		return "must be left out: the client authenticates with " + method
 	}
 	if len(secret) < 32 || len(secret) > 512 {
 		return "must have 32 to 512 characters"
@@ -301,6 +313,7 @@ func cloneClient(c *idp.Client) idp.Client {
 	} {
 		*list = slices.Clone(*list)
 	}
+	m.JWKS = slices.Clone(m.JWKS)
 	if m.DefaultMaxAge != nil {
 		age := *m.DefaultMaxAge
 		m.DefaultMaxAge = &age

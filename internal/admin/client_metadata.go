@@ -46,6 +46,7 @@ func (s *Service) checkClient(ctx context.Context, f *faults, m idp.ClientMetada
 	checkRedirectURIs(f, m)
 	s.checkClientScopes(f, m)
 	checkClientTokens(f, m)
+	s.checkClientKeys(f, m)
 	checkClientPages(f, m)
 	checkLogoutURIs(f, m)
 	checkOrigins(f, m.AllowedCORSOrigins)
@@ -58,9 +59,8 @@ func checkFlows(f *faults, m idp.ClientMetadata) {
 	if m.ApplicationType != idp.ApplicationWeb && m.ApplicationType != idp.ApplicationNative {
 		f.add("application_type", "must be web or native")
 	}
-	methods := []string{idp.AuthNone, idp.AuthClientSecretBasic, idp.AuthClientSecretPost}
-	if !slices.Contains(methods, m.TokenEndpointAuthMethod) {
-		f.add("token_endpoint_auth_method", "must be one of %s", strings.Join(methods, ", "))
+	if !slices.Contains(authMethods(), m.TokenEndpointAuthMethod) {
+		f.add("token_endpoint_auth_method", "must be one of %s", strings.Join(authMethods(), ", "))
 	}
 	public := m.TokenEndpointAuthMethod == idp.AuthNone
 	known := []string{idp.GrantAuthorizationCode, idp.GrantClientCredentials, idp.GrantRefreshToken}

@@ -58,7 +58,13 @@ func (s *Service) ChangeRegisteredClient(ctx context.Context, clientID string, m
 		return idp.Client{}, "", err
 	}
 	now := s.now()
-	secret, kept := s.secretForChange(c, now)
+	secret, kept, err := s.secretForChange(c, now)
+	if err == nil {
+		err = s.signingKeys.Ensure(ctx, c.SigningAlgorithms()...)
+	}
+	if err != nil {
+		return idp.Client{}, "", fmt.Errorf("admin: change client %q: %w", clientID, err)
+	}
 	c.UpdatedAt = now
 	c.Secrets = append(c.Secrets, kept...)
 	event := with(s.event(ctx, now, idp.EventClientUpdated, clientID, changedFields(before, c.ClientMetadata)...), "registration", "self")
@@ -69,12 +75,16 @@ func (s *Service) ChangeRegisteredClient(ctx context.Context, clientID string, m
 }
 
 // secretForChange makes a secret for a client that had none and now needs one.
-func (s *Service) secretForChange(c idp.Client, now time.Time) (idp.Secret, []idp.ClientSecret) {
-	if !slices.Contains([]string{idp.AuthClientSecretBasic, idp.AuthClientSecretPost}, c.TokenEndpointAuthMethod) || len(c.Secrets) > 0 {
-		return "", nil
+func (s *Service) secretForChange(c idp.Client, now time.Time) (idp.Secret, []idp.ClientSecret, error) {
+	serves := func(secret idp.ClientSecret) bool {
+		return c.TokenEndpointAuthMethod != idp.AuthClientSecretJWT || len(secret.Sealed) > 0
+	}
+	if !hasSecret(c.TokenEndpointAuthMethod) || slices.ContainsFunc(c.Secrets, serves) {
+		return "", nil, nil
 	}
 	secret := newSecret()
-	return secret, []idp.ClientSecret{{ID: newID(now), Hash: s.secrets.HashSecret(secret.Reveal()), CreatedAt: now}}
+	kept, err := s.keepSecret(c, secret, now)
+	return secret, []idp.ClientSecret{kept}, err
 }
 
 // Limits of an initial token.

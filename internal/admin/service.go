@@ -43,6 +43,7 @@ type Directory interface {
 // *tokens.Master.
 type Secrets interface {
 	HashSecret(secret string) string
+	SealSecret(clientID string, id idp.ID, secret idp.Secret) ([]byte, error)
 }
 
 // Hasher checks a new password and turns it into what is kept of it.
@@ -58,6 +59,9 @@ type Config struct {
 	Secrets   Secrets
 	Hasher    Hasher
 	Issuer    string
+
+	ClientKeys  ClientKeys
+	SigningKeys SigningKeys
 	// Actor is who changes things when no request does, e.g. "command".
 	Actor string
 	Now   func() time.Time
@@ -74,6 +78,9 @@ type Service struct {
 	issuer    string
 	actor     string
 	clock     func() time.Time
+
+	clientKeys  ClientKeys
+	signingKeys SigningKeys
 }
 
 // New returns a Service.
@@ -81,6 +88,7 @@ func New(cfg Config) *Service {
 	return &Service{
 		store: cfg.Store, directory: cfg.Directory, secrets: cfg.Secrets, hasher: cfg.Hasher,
 		issuer: cfg.Issuer, actor: cfg.Actor, clock: cfg.Now,
+		clientKeys: cfg.ClientKeys, signingKeys: cfg.SigningKeys,
 	}
 }
 

@@ -29,6 +29,15 @@ var (
 // marks stands for the keyed hash of secrets.
 type marks struct{}
 
+func (marks) SealSecret(clientID string, id idp.ID, secret idp.Secret) ([]byte, error) {
+	return []byte("sealed:" + clientID + ":" + id.String() + ":" + secret.Reveal()), nil
+}
+
+// keysForAll has a signing key for everything.
+type keysForAll struct{}
+
+func (keysForAll) Ensure(context.Context, ...string) error { return nil }
+
 func (marks) HashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return "test-sha256:" + hex.EncodeToString(sum[:])
@@ -83,6 +92,7 @@ func run(t *testing.T, f func(t *testing.T, w *world)) {
 		w.Service = admin.New(admin.Config{
 			Store: w.store, Directory: w.directory, Secrets: marks{}, Hasher: hashes{},
 			Issuer: "https://issuer.example", Actor: "command", Now: w.clock,
+			ClientKeys: tokens.NewClientKeys(tokens.ClientKeysConfig{Now: w.clock}), SigningKeys: keysForAll{},
 		})
 		f(t, w)
 	})

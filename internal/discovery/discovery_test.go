@@ -36,10 +36,14 @@ func full() discovery.Document {
 		ResponseTypes:            []string{"code"},
 		ResponseModes:            []string{"query"},
 		PromptValues:             []string{"none", "login", "consent", "select_account"},
-		TokenAuthMethods:         []string{"client_secret_basic", "client_secret_post", "none"},
-		RevocationAuthMethods:    []string{"client_secret_basic", "client_secret_post", "none"},
-		IntrospectionAuthMethods: []string{"client_secret_basic", "client_secret_post"},
+		TokenAuthMethods:         []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
+		RevocationAuthMethods:    []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
+		IntrospectionAuthMethods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
+		AuthSigningAlgs:          []string{"ES256", "PS256"},
 		IDTokenSigningAlgs:       []string{"RS256", "ES256", "PS256", "EdDSA"},
+		UserinfoSigningAlgs:      []string{"RS256", "ES256"},
+		EncryptionAlgs:           []string{"RSA-OAEP-256", "ECDH-ES"},
+		EncryptionEncs:           []string{"A128CBC-HS256", "A256GCM"},
 	}
 }
 
@@ -73,7 +77,10 @@ response_modes_supported grant_types_supported token_endpoint_auth_methods_suppo
 revocation_endpoint revocation_endpoint_auth_methods_supported introspection_endpoint introspection_endpoint_auth_methods_supported
 code_challenge_methods_supported device_authorization_endpoint pushed_authorization_request_endpoint userinfo_endpoint acr_values_supported
 subject_types_supported id_token_signing_alg_values_supported claim_types_supported claims_supported claims_parameter_supported
-request_parameter_supported request_uri_parameter_supported end_session_endpoint prompt_values_supported authorization_response_iss_parameter_supported`
+request_parameter_supported request_uri_parameter_supported end_session_endpoint prompt_values_supported authorization_response_iss_parameter_supported
+token_endpoint_auth_signing_alg_values_supported revocation_endpoint_auth_signing_alg_values_supported introspection_endpoint_auth_signing_alg_values_supported
+id_token_encryption_alg_values_supported id_token_encryption_enc_values_supported userinfo_signing_alg_values_supported
+userinfo_encryption_alg_values_supported userinfo_encryption_enc_values_supported`
 
 // Everything that may be written is registered, and lists without elements are
 // left out (RFC 8414 section 3.2).

@@ -47,10 +47,14 @@ type Document struct {
 	TokenAuthMethods         []string
 	RevocationAuthMethods    []string
 	IntrospectionAuthMethods []string
+	AuthSigningAlgs          []string // of client assertions, at all of these endpoints
 
 	ClaimsParameter bool // the claims request parameter (OIDC Core section 5.5)
 
-	IDTokenSigningAlgs []string // RS256 must be among them (OIDC Discovery section 3)
+	IDTokenSigningAlgs  []string // RS256 must be among them (OIDC Discovery section 3)
+	UserinfoSigningAlgs []string
+	EncryptionAlgs      []string // of ID tokens and userinfo
+	EncryptionEncs      []string
 
 	ServiceDocumentation string // URL for developers
 	PolicyURI            string
@@ -103,10 +107,18 @@ type metadata struct {
 	UILocalesSupported     []string `json:"ui_locales_supported,omitempty"`
 
 	IDTokenSigningAlgs            []string `json:"id_token_signing_alg_values_supported,omitempty"`
+	IDTokenEncryptionAlgs         []string `json:"id_token_encryption_alg_values_supported,omitempty"`
+	IDTokenEncryptionEncs         []string `json:"id_token_encryption_enc_values_supported,omitempty"`
+	UserinfoSigningAlgs           []string `json:"userinfo_signing_alg_values_supported,omitempty"`
+	UserinfoEncryptionAlgs        []string `json:"userinfo_encryption_alg_values_supported,omitempty"`
+	UserinfoEncryptionEncs        []string `json:"userinfo_encryption_enc_values_supported,omitempty"`
 	CodeChallengeMethodsSupported []string `json:"code_challenge_methods_supported,omitempty"`
 	TokenAuthMethods              []string `json:"token_endpoint_auth_methods_supported,omitempty"`
+	TokenAuthSigningAlgs          []string `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
 	RevocationAuthMethods         []string `json:"revocation_endpoint_auth_methods_supported,omitempty"`
+	RevocationAuthSigningAlgs     []string `json:"revocation_endpoint_auth_signing_alg_values_supported,omitempty"`
 	IntrospectionAuthMethods      []string `json:"introspection_endpoint_auth_methods_supported,omitempty"`
+	IntrospectionAuthSigningAlgs  []string `json:"introspection_endpoint_auth_signing_alg_values_supported,omitempty"`
 
 	// Written even when false: request_uri_parameter_supported would otherwise
 	// default to true (OIDC Discovery section 3).
@@ -178,14 +190,21 @@ func Render(d Document) Pages {
 		m.CodeChallengeMethodsSupported = []string{"S256"} // RFC 9700 section 2.1.1: never plain
 		m.AuthorizationResponseIss = true                  // RFC 9207 section 3
 	}
+	if len(m.IDTokenSigningAlgs) > 0 {
+		m.IDTokenEncryptionAlgs, m.IDTokenEncryptionEncs = d.EncryptionAlgs, d.EncryptionEncs
+	}
+	if m.UserinfoEndpoint != "" {
+		m.UserinfoSigningAlgs = d.UserinfoSigningAlgs
+		m.UserinfoEncryptionAlgs, m.UserinfoEncryptionEncs = d.EncryptionAlgs, d.EncryptionEncs
+	}
 	if m.TokenEndpoint != "" {
-		m.TokenAuthMethods = d.TokenAuthMethods
+		m.TokenAuthMethods, m.TokenAuthSigningAlgs = d.TokenAuthMethods, d.AuthSigningAlgs
 	}
 	if m.RevocationEndpoint != "" {
-		m.RevocationAuthMethods = d.RevocationAuthMethods
+		m.RevocationAuthMethods, m.RevocationAuthSigningAlgs = d.RevocationAuthMethods, d.AuthSigningAlgs
 	}
 	if m.IntrospectionEndpoint != "" {
-		m.IntrospectionAuthMethods = d.IntrospectionAuthMethods
+		m.IntrospectionAuthMethods, m.IntrospectionAuthSigningAlgs = d.IntrospectionAuthMethods, d.AuthSigningAlgs
 	}
 	page := render(m)
 	return Pages{OpenIDConfiguration: page, AuthorizationServerMetadata: page}

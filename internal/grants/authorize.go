@@ -375,7 +375,7 @@ func (s *Service) issue(w http.ResponseWriter, r *http.Request, f facts) error {
 	} else {
 		a.grant.CodeUsedAt = a.grant.CreatedAt // there is none to use
 	}
-	u, err := s.frontChannel(f, a, answer)
+	u, err := s.frontChannel(r.Context(), f, a, answer)
 	if err != nil {
 		return err
 	}
@@ -405,7 +405,7 @@ func (a *issuance) issued() idp.Event {
 
 // frontChannel adds the tokens that the response type asks for to the answer.
 // It returns the unit that made an access token, or nil.
-func (s *Service) frontChannel(f facts, a *issuance, answer url.Values) (*unit, error) {
+func (s *Service) frontChannel(ctx context.Context, f facts, a *issuance, answer url.Values) (*unit, error) {
 	req := f.request
 	if !req.responseType.FrontChannel() {
 		return nil, nil
@@ -430,7 +430,7 @@ func (s *Service) frontChannel(f facts, a *issuance, answer url.Values) (*unit, 
 		answer.Set("scope", joinScopes(u.token.Scopes))
 	}
 	if req.responseType.IDToken {
-		raw, err := u.signIDToken(answer.Get("access_token"), answer.Get("code"), !req.responseType.Code && !req.responseType.Token)
+		raw, err := u.signIDToken(ctx, answer.Get("access_token"), answer.Get("code"), !req.responseType.Code && !req.responseType.Token)
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,8 @@
 package grants
 
 import (
+	"cmp"
+	"context"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -14,23 +16,50 @@ import (
 // maxSecret bounds a presented secret, in bytes, before anything is hashed.
 const maxSecret = 512
 
+// assertionType is the only kind of client assertion (RFC 7523 section 2.2).
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// Assertions verifies the JWTs that clients prove who they are with;
+// implemented by *tokens.ClientKeys.
+type Assertions interface {
+	// Claimant returns the client that an assertion says it is from.
+	Claimant(assertion string) string
+	VerifyAssertion(ctx context.Context, client *idp.Client, assertion string, audience idp.AudienceRule) (idp.ClientAssertion, error)
+}
+
+// AssertionStore remembers what was used; implemented by *store.Store.
+type AssertionStore interface {
+	UseAssertion(ctx context.Context, a idp.ClientAssertion) error
+}
+
 // credentials are what a request presents, whatever the method.
 type credentials struct {
-	clientID string
-	secret   string
-	method   string
+	clientID  string
+	secret    string
+	assertion string
+	method    string // empty for an assertion: which one it is depends on the client
 }
 
 // presented reads the client's credentials from a request: by exactly one
 // method (RFC 6749 section 2.3).
-func presented(r *http.Request, form parameters) (credentials, *Error) {
+func (s *Service) presented(r *http.Request, form parameters) (credentials, *Error) {
 	c := credentials{clientID: form.get("client_id"), secret: form.get("client_secret")}
 	headers := r.Header.Values("Authorization")
 	if form.get("client_assertion") != "" || form.get("client_assertion_type") != "" {
 		if len(headers) > 0 || c.secret != "" {
 			return c, invalidRequest("the client used more than one authentication method")
 		}
-		return c, invalidClient().because(errors.New("client assertions are not supported"))
+		if form.get("client_assertion_type") != assertionType {
+			return c, invalidClient().because(errors.New("unknown client_assertion_type"))
+		}
+		c.assertion = form.get("client_assertion")
+		if c.clientID == "" { // RFC 7521 section 4.2: it may be left out
+			c.clientID = s.Assertions.Claimant(c.assertion)
+		}
+		if c.clientID == "" {
+			return c, invalidClient().because(errors.New("the client assertion names no client"))
+		}
+		return c, nil
 	}
 	switch {
 	case len(headers) > 1:
@@ -81,7 +110,7 @@ func basicCredentials(header string) (id, secret string, ok bool) {
 // the client learns only that authentication failed: unknown, disabled, wrong
 // secret and wrong method look and cost the same.
 func (s *Service) authenticate(w http.ResponseWriter, r *http.Request, form parameters) (*idp.Client, *Error) {
-	creds, err := presented(r, form)
+	creds, err := s.presented(r, form)
 	record := idp.RequestFrom(r.Context())
 	if err != nil {
 		s.noteAuthFailure(r, creds.clientID, err)
@@ -95,6 +124,12 @@ func (s *Service) authenticate(w http.ResponseWriter, r *http.Request, form para
 		}
 	}
 	client, cause := s.verify(creds)
+	if cause == nil && creds.assertion != "" {
+		cause = s.verifyAssertion(r, client, creds.assertion)
+	}
+	if errors.Is(cause, idp.ErrUnavailable) {
+		return nil, unavailable(cause)
+	}
 	if cause != nil {
 		s.guesses.failed(guess)
 		err := invalidClient().because(cause)
@@ -122,7 +157,7 @@ func (s *Service) verify(creds credentials) (*idp.Client, error) {
 		}
 	}
 	matched := false
-	if creds.method != idp.AuthNone && len(creds.secret) <= maxSecret {
+	if creds.secret != "" && len(creds.secret) <= maxSecret {
 		for _, hash := range hashes {
 			matched = s.Secrets.VerifySecret(hash, creds.secret) || matched
 		}
@@ -132,14 +167,46 @@ func (s *Service) verify(creds credentials) (*idp.Client, error) {
 		return nil, errors.New("unknown client")
 	case client.Disabled:
 		return nil, idp.RefusedClientDisabled
+	case creds.assertion != "" && client.AssertsItself():
+		return client, nil // as far as the assertion proves it
 	case client.TokenEndpointAuthMethod != creds.method:
-		return nil, errors.New("authenticated by " + creds.method + ", registered for " + client.TokenEndpointAuthMethod)
+		return nil, errors.New("authenticated by " + cmp.Or(creds.method, "client_assertion") + ", registered for " + client.TokenEndpointAuthMethod)
 	case client.Public():
 		return client, nil
 	case !matched:
 		return nil, errors.New("wrong or expired secret")
 	}
 	return client, nil
+}
+
+// verifyAssertion proves that the client itself sent the assertion, to this
+// issuer, now, and for the first time.
+func (s *Service) verifyAssertion(r *http.Request, client *idp.Client, raw string) error {
+	assertion, err := s.Assertions.VerifyAssertion(r.Context(), client, raw, s.assertionAudience(r, client))
+	if err != nil {
+		return err
+	}
+	return s.AssertionStore.UseAssertion(r.Context(), assertion)
+}
+
+// assertionAudience says how the client may address its assertions: by the
+// issuer, and, under the profiles that follow OpenID Connect Core section 9, by
+// the URL of the token endpoint or of the one that it calls. Other profiles
+// take the issuer as a string alone: only an assertion for one server cannot be
+// passed on to another one (draft-ietf-oauth-rfc7523bis section 4).
+func (s *Service) assertionAudience(r *http.Request, client *idp.Client) idp.AudienceRule {
+	switch client.SecurityProfile {
+	case "", idp.ProfileBaseline, idp.ProfileOIDCLegacy:
+	default:
+		return idp.AudienceRule{Accepted: []string{s.Issuer}, Single: true}
+	}
+	rule := idp.AudienceRule{Accepted: []string{s.Issuer, s.Issuer + "/oauth2/token"}}
+	for _, endpoint := range []string{"/oauth2/introspect", "/oauth2/revoke", "/oauth2/par"} {
+		if strings.HasSuffix(r.URL.Path, endpoint) {
+			rule.Accepted = append(rule.Accepted, s.Issuer+endpoint)
+		}
+	}
+	return rule
 }
 
 func (s *Service) noteAuthFailure(r *http.Request, clientID string, err *Error) {

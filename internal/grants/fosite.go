@@ -324,7 +324,7 @@ func (idTokens) PopulateTokenEndpointResponse(ctx context.Context, _ fosite.Acce
 	if !hasScope(u.scopes, idp.ScopeOpenID) {
 		return nil
 	}
-	raw, err := u.signIDToken(answer.GetAccessToken(), "", false)
+	raw, err := u.signIDToken(ctx, answer.GetAccessToken(), "", false)
 	if err != nil {
 		return err
 	}

@@ -47,8 +47,14 @@ type SessionStore interface {
 type Signer interface {
 	SignAccessToken(alg string, t idp.AccessToken) (string, error)
 	SignIDToken(alg string, t idp.IDToken) (string, error)
+	SignUserinfo(alg, clientID string, claims map[string]any) (string, error)
 	VerifyAccessToken(raw string) (idp.AccessToken, error)
 	VerifyIDToken(raw string) (idp.IDToken, error)
+}
+
+// Encrypter encrypts to a client's key; implemented by *tokens.ClientKeys.
+type Encrypter interface {
+	Encrypt(ctx context.Context, client *idp.Client, alg, enc, content string) (string, error)
 }
 
 // Opaque mints and checks opaque tokens, and seals flows; implemented by
@@ -108,9 +114,13 @@ type Config struct {
 	Signer    Signer
 	Opaque    Opaque
 	Secrets   Secrets
+	Encrypter Encrypter
 	Browser   Browser
 	Audit     Audit
 	Lifetimes idp.Lifetimes
+
+	Assertions     Assertions
+	AssertionStore AssertionStore
 	// RequirePushed refuses authorization requests that were not pushed, for
 	// every client.
 	RequirePushed bool

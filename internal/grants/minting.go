@@ -1,6 +1,7 @@
 package grants
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -78,8 +79,8 @@ func (u *unit) expiresIn() int64 {
 // token and code that travel with it (empty for none). The nonce goes into the
 // first one only: a refresh answers no authentication request. The claims of
 // the scopes go in when there will be no userinfo to ask (OpenID Connect Core
-// section 5.4).
-func (u *unit) signIDToken(accessToken, code string, alone bool) (string, error) {
+// section 5.4). It is encrypted for clients that registered so.
+func (u *unit) signIDToken(ctx context.Context, accessToken, code string, alone bool) (string, error) {
 	s := u.service
 	g := u.state.Grant
 	issued := u.now.Truncate(time.Second)
@@ -103,7 +104,11 @@ func (u *unit) signIDToken(accessToken, code string, alone bool) (string, error)
 	if alg == "" {
 		alg = idp.AlgRS256 // OpenID Connect Dynamic Client Registration section 2
 	}
-	return s.Signer.SignIDToken(alg, t)
+	raw, err := s.Signer.SignIDToken(alg, t)
+	if err != nil || u.client.IDTokenEncryptedResponseAlg == "" {
+		return raw, err
+	}
+	return s.Encrypter.Encrypt(ctx, u.client, u.client.IDTokenEncryptedResponseAlg, u.client.IDTokenEncryptedResponseEnc, raw)
 }
 
 func hasScope(scopes []string, scope string) bool { return slices.Contains(scopes, scope) }

@@ -1,7 +1,10 @@
 package grants
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -16,42 +19,76 @@ import (
 // the claims about the person that the granted scopes open, read as they are
 // now.
 func (s *Service) Userinfo(w http.ResponseWriter, r *http.Request) {
-	claims, err := s.userinfo(r)
+	claims, client, err := s.userinfo(r)
 	if err != nil {
 		s.challenge(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, claims)
+	if client.UserinfoSignedResponseAlg == "" && client.UserinfoEncryptedResponseAlg == "" {
+		writeJSON(w, http.StatusOK, claims)
+		return
+	}
+	raw, fault := s.sealUserinfo(r.Context(), client, claims)
+	if fault != nil {
+		s.challenge(w, r, toError(fault))
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/jwt")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(raw)))
+	_, _ = io.WriteString(w, raw)
 }
 
-func (s *Service) userinfo(r *http.Request) (map[string]any, *Error) {
+// sealUserinfo signs the claims and then encrypts them, each if the client
+// registered so (OpenID Connect Core section 5.3.2).
+func (s *Service) sealUserinfo(ctx context.Context, client *idp.Client, claims map[string]any) (string, error) {
+	raw, err := "", error(nil)
+	if client.UserinfoSignedResponseAlg != "" {
+		raw, err = s.Signer.SignUserinfo(client.UserinfoSignedResponseAlg, client.ClientID, claims)
+	} else {
+		var text []byte
+		text, err = json.Marshal(claims)
+		raw = string(text)
+	}
+	if err != nil || client.UserinfoEncryptedResponseAlg == "" {
+		return raw, err
+	}
+	return s.Encrypter.Encrypt(ctx, client, client.UserinfoEncryptedResponseAlg, client.UserinfoEncryptedResponseEnc, raw)
+}
+
+func (s *Service) userinfo(r *http.Request) (map[string]any, *idp.Client, *Error) {
 	raw, oauthErr := bearer(r)
 	if oauthErr != nil {
-		return nil, oauthErr
+		return nil, nil, oauthErr
 	}
 	dead := oauthError(http.StatusUnauthorized, "invalid_token", "the access token is expired, revoked or not one of ours")
 	if strings.HasPrefix(raw, refreshPrefix) {
-		return nil, dead
+		return nil, nil, dead
 	}
 	f, err := s.find(r.Context(), raw)
 	switch {
 	case errors.Is(err, errDead):
-		return nil, dead
+		return nil, nil, dead
 	case err != nil:
-		return nil, toError(err)
+		return nil, nil, toError(err)
 	}
 	record := idp.RequestFrom(r.Context())
 	record.ClientID, record.Subject = f.token.ClientID, f.token.Subject
 	if f.user == nil || !hasScope(f.token.Scopes, idp.ScopeOpenID) {
-		return nil, oauthError(http.StatusForbidden, "insufficient_scope", "the access token lacks the scope openid")
+		return nil, nil, oauthError(http.StatusForbidden, "insufficient_scope", "the access token lacks the scope openid")
 	}
 	if !slices.Contains(f.token.Audience, s.Issuer) {
-		return nil, dead
+		return nil, nil, dead
+	}
+	client, ok := s.Directory.Client(f.token.ClientID)
+	if !ok {
+		return nil, nil, dead
 	}
 	claims := f.user.Claims(f.token.Scopes)
 	maps.Copy(claims, f.claims)
 	claims["sub"] = f.token.Subject
-	return claims, nil
+	return claims, client, nil
 }
 
 // bearer takes the access token out of a request by exactly one of the ways of

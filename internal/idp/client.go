@@ -170,6 +170,11 @@ type ClientSecret struct {
 // Public reports whether the client holds no credentials (RFC 6749 section 2.1).
 func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == AuthNone }
 
+// AssertsItself reports whether the client authenticates by signing a JWT.
+func (c *Client) AssertsItself() bool {
+	return c.TokenEndpointAuthMethod == AuthPrivateKeyJWT || c.TokenEndpointAuthMethod == AuthClientSecretJWT
+}
+
 // HasGrantType reports whether the client is registered for the grant type.
 func (c *Client) HasGrantType(grantType string) bool { return slices.Contains(c.GrantTypes, grantType) }
 

@@ -166,6 +166,18 @@ func (f *Fetcher) Reject(ctx context.Context, d Document, reason error) error {
 	return f.fail(ctx, d, reason)
 }
 
+// Read fetches a document that accept can use.
+func (f *Fetcher) Read(ctx context.Context, address string, accept func(body []byte) error) error {
+	document, err := f.Get(ctx, address)
+	if err != nil {
+		return err
+	}
+	if err := accept(document.Body); err != nil {
+		return f.Reject(ctx, document, err)
+	}
+	return nil
+}
+
 // PostForm sends a form and returns the status of the answer, redirects
 // included, whose body is not read. The error is ErrUnreachable, and comes as
 // soon as it is known: nobody outside waits for it.

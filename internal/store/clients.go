@@ -54,11 +54,19 @@ SET metadata = $1, disabled = $2, tokens_valid_after = $3, updated_at = $4,
     revision = (SELECT revision FROM revisions WHERE topic = 'directory')
 WHERE client_id = $5 AND deleted_at IS NULL`
 
-// UpdateClient replaces metadata, Disabled and TokensValidAfter.
+const unsealClientSecrets = `
+UPDATE client_secrets SET secret_sealed = NULL WHERE client_id = $1 AND secret_sealed IS NOT NULL`
+
+// UpdateClient replaces metadata, Disabled and TokensValidAfter. Secrets are
+// kept as hashes alone once the client does no longer sign with them.
 func (s *Store) UpdateClient(ctx context.Context, c idp.Client, event idp.Event) error {
 	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
 		n, err := q.exec(ctx, updateClient, document{c.ClientMetadata}, c.Disabled, c.TokensValidAfter, s.now(), c.ClientID)
-		return expect(n, err, idp.ErrNotFound)
+		if err := expect(n, err, idp.ErrNotFound); err != nil || c.TokenEndpointAuthMethod == idp.AuthClientSecretJWT {
+			return err
+		}
+		_, err = q.exec(ctx, unsealClientSecrets, c.ClientID)
+		return err
 	})
 }
 
@@ -92,14 +100,14 @@ func (s *Store) DeleteClient(ctx context.Context, clientID string, event idp.Eve
 }
 
 const insertClientSecret = `
-INSERT INTO client_secrets (secret_id, client_id, secret_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
+INSERT INTO client_secrets (secret_id, client_id, secret_hash, secret_sealed, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`
 
 func (s *Store) insertSecret(ctx context.Context, q querier, clientID string, secret idp.ClientSecret) error {
 	created := s.orNow(secret.CreatedAt)
 	if secret.ID.IsZero() {
 		secret.ID = newEventID(created)
 	}
-	_, err := q.exec(ctx, insertClientSecret, secret.ID, clientID, secret.Hash, created, secret.ExpiresAt)
+	_, err := q.exec(ctx, insertClientSecret, secret.ID, clientID, secret.Hash, secret.Sealed, created, secret.ExpiresAt)
 	return err
 }
 
@@ -144,7 +152,7 @@ WHERE revision > $1
 ORDER BY client_id`
 
 const selectChangedClientSecrets = `
-SELECT s.client_id, s.secret_id, s.secret_hash, s.created_at, s.expires_at
+SELECT s.client_id, s.secret_id, s.secret_hash, s.secret_sealed, s.created_at, s.expires_at
 FROM clients c
 JOIN client_secrets s ON s.client_id = c.client_id
 WHERE c.revision > $1
@@ -174,7 +182,7 @@ func (s *Store) changedClients(ctx context.Context, revision int64) (changed []*
 	err = s.port.query(ctx, func(r row) error {
 		var clientID string
 		var secret idp.ClientSecret
-		if err := r.Scan(&clientID, &secret.ID, &secret.Hash, &secret.CreatedAt, &secret.ExpiresAt); err != nil {
+		if err := r.Scan(&clientID, &secret.ID, &secret.Hash, &secret.Sealed, &secret.CreatedAt, &secret.ExpiresAt); err != nil {
 			return err
 		}
 		if c, ok := byID[clientID]; ok {

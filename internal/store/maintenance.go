@@ -75,6 +75,8 @@ DELETE FROM grants WHERE (expires_on, grant_id) IN (SELECT expires_on, grant_id 
 DELETE FROM access_tokens WHERE (expires_on, token_id) IN (SELECT expires_on, token_id FROM access_tokens WHERE expires_on < $1 ORDER BY expires_on LIMIT $2)`
 	deleteRevokedTokens = `
 DELETE FROM revoked_tokens WHERE (expires_on, token_id) IN (SELECT expires_on, token_id FROM revoked_tokens WHERE expires_on < $1 ORDER BY expires_on LIMIT $2)`
+	deleteAssertions = `
+DELETE FROM assertions WHERE (expires_on, assertion_hash) IN (SELECT expires_on, assertion_hash FROM assertions WHERE expires_on < $1 ORDER BY expires_on LIMIT $2)`
 	deletePushedRequests = `
 DELETE FROM pushed_requests WHERE (expires_on, request_id) IN (SELECT expires_on, request_id FROM pushed_requests WHERE expires_on < $1 ORDER BY expires_on LIMIT $2)`
 	deleteEvents = `
@@ -82,7 +84,7 @@ DELETE FROM audit_events WHERE event_id IN (SELECT event_id FROM audit_events WH
 )
 
 func (s *Store) deleteExpired(ctx context.Context) error {
-	for _, sql := range []string{deleteGrants, deleteAccessTokens, deleteRevokedTokens, deletePushedRequests} {
+	for _, sql := range []string{deleteGrants, deleteAccessTokens, deleteRevokedTokens, deletePushedRequests, deleteAssertions} {
 		if err := s.deleteInBatches(ctx, sql, s.today()-1); err != nil {
 			return fmt.Errorf("delete expired rows: %w", err)
 		}

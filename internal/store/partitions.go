@@ -72,7 +72,7 @@ func (s *Store) partitionedTables() []partitioned {
 			from: yesterday, through: idp.DayOf(s.now().Add(s.cfg.GrantRetention)) + 14, keep: yesterday,
 			with: " WITH (fillfactor = 80)", // every rotation updates a row in place
 		},
-		daily("access_tokens"), daily("revoked_tokens"), daily("pushed_requests"), audit,
+		daily("access_tokens"), daily("revoked_tokens"), daily("pushed_requests"), daily("assertions"), audit,
 	}
 }
 

@@ -21,12 +21,12 @@ const (
 const maxTokenLength = 8 << 10
 
 // protectedHeader returns the encoded header of the key's tokens of one type.
-// It holds alg, kid and typ, in one spelling.
+// It holds alg, kid and typ, if any, in one spelling.
 func protectedHeader(alg, kid, typ string) string {
 	var w claimWriter
 	w.text("alg", alg)
 	w.text("kid", kid)
-	w.text("typ", typ)
+	w.textIfAny("typ", typ)
 	return base64.RawURLEncoding.EncodeToString(w.end())
 }
 

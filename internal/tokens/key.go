@@ -36,6 +36,7 @@ type signingKey struct {
 	public       crypto.PublicKey
 	accessHeader string // encoded protected headers, one for each typ
 	idHeader     string
+	plainHeader  string // without a typ
 }
 
 // generateKey makes a key for the algorithm and seals its private half.
@@ -117,6 +118,7 @@ func openKey(m *Master, row idp.Key) (*signingKey, error) {
 		public:       private.Public(),
 		accessHeader: protectedHeader(row.Alg, row.KID, typAccessToken),
 		idHeader:     protectedHeader(row.Alg, row.KID, typIDToken),
+		plainHeader:  protectedHeader(row.Alg, row.KID, ""),
 	}, nil
 }
 

@@ -22,6 +22,8 @@ import (
 const (
 	PurposeSigningKeys = "signing-keys"
 	PurposeFlow        = "flow"
+	// PurposeClientSecrets is for the secrets of client_secret_jwt.
+	PurposeClientSecrets = "client-secrets"
 )
 
 // What keyed hashes are made for. Each has a key of its own, and none of them
@@ -56,7 +58,7 @@ func NewMaster(key []byte) (*Master, error) {
 		return nil, errors.New("master key: the same byte over and over is not a key")
 	}
 	m := &Master{keys: map[string][]byte{}}
-	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, purposeBrowser, purposeClientSecret, purposeOpaque, purposeCheck} {
+	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, purposeBrowser, purposeClientSecret, purposeOpaque, purposeCheck} {
 		subkey, err := hkdf.Key(sha256.New, key, nil, "idp/1/"+purpose, masterKeySize)
 		if err != nil {
 			return nil, fmt.Errorf("master key: derive the key for %s: %w", purpose, err)
@@ -134,7 +136,7 @@ func (m *Master) Open(purpose string, sealed, additional []byte) ([]byte, error)
 // nonce alone wears a key out after 2^32 messages (NIST SP 800-38D section
 // 8.3), which a busy server seals; with 128 random bits in the key it lasts.
 func (m *Master) aead(purpose string, head []byte) (cipher.AEAD, error) {
-	if purpose != PurposeSigningKeys && purpose != PurposeFlow {
+	if purpose != PurposeSigningKeys && purpose != PurposeFlow && purpose != PurposeClientSecrets {
 		return nil, fmt.Errorf("seal: unknown purpose %q", purpose)
 	}
 	block, err := aes.NewCipher(m.mac(purpose, head))
@@ -166,6 +168,24 @@ func (m *Master) VerifySecret(hash, presented string) bool {
 		return false
 	}
 	return hmac.Equal([]byte(hash), []byte(m.HashSecret(presented)))
+}
+
+// SealSecret returns what is stored of a client secret that must be known
+// again: the key of an HMAC cannot be checked against a hash.
+func (m *Master) SealSecret(clientID string, id idp.ID, secret idp.Secret) ([]byte, error) {
+	return m.Seal(PurposeClientSecrets, []byte(secret.Reveal()), secretPlace(clientID, id))
+}
+
+// OpenSecret returns a client secret that was sealed. One that is another
+// client's, or another of its secrets, is idp.ErrMalformed.
+func (m *Master) OpenSecret(clientID string, secret idp.ClientSecret) (idp.Secret, error) {
+	text, err := m.Open(PurposeClientSecrets, secret.Sealed, secretPlace(clientID, secret.ID))
+	return idp.Secret(text), err
+}
+
+// secretPlace ties a sealed client secret to its row.
+func secretPlace(clientID string, id idp.ID) []byte {
+	return []byte("client_secrets|" + clientID + "|" + id.String())
 }
 
 func (m *Master) mac(purpose string, parts ...[]byte) []byte {
