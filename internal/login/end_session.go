@@ -70,8 +70,8 @@ func (l *Login) endSession(w http.ResponseWriter, r *http.Request) error {
 	if held != nil && !held.Session.EndedAt.IsZero() {
 		held = nil
 	}
-	// 4. Ask, unless there is nothing to ask.
-	if held != nil && !(req.proven && req.session == held.Session.ID && navigation(r)) {
+	// 4. Ask, unless it is over already or the ID token answers.
+	if held != nil && l.live(held) && !(req.proven && req.session == held.Session.ID && navigation(r)) {
 		return l.askLogout(w, r, req, held)
 	}
 	frames, err := l.end(w, r, req, held)
