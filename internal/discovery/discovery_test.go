@@ -77,7 +77,8 @@ response_modes_supported grant_types_supported token_endpoint_auth_methods_suppo
 revocation_endpoint revocation_endpoint_auth_methods_supported introspection_endpoint introspection_endpoint_auth_methods_supported
 code_challenge_methods_supported device_authorization_endpoint pushed_authorization_request_endpoint userinfo_endpoint acr_values_supported
 subject_types_supported id_token_signing_alg_values_supported claim_types_supported claims_supported claims_parameter_supported
-request_parameter_supported request_uri_parameter_supported end_session_endpoint prompt_values_supported authorization_response_iss_parameter_supported
+request_parameter_supported request_uri_parameter_supported end_session_endpoint check_session_iframe frontchannel_logout_supported
+frontchannel_logout_session_supported backchannel_logout_supported backchannel_logout_session_supported prompt_values_supported authorization_response_iss_parameter_supported
 token_endpoint_auth_signing_alg_values_supported revocation_endpoint_auth_signing_alg_values_supported introspection_endpoint_auth_signing_alg_values_supported
 id_token_encryption_alg_values_supported id_token_encryption_enc_values_supported userinfo_signing_alg_values_supported
 userinfo_encryption_alg_values_supported userinfo_encryption_enc_values_supported`
@@ -88,6 +89,7 @@ func TestRFC8414_7_1_OnlyRegisteredNames(t *testing.T) {
 	t.Parallel()
 	d := full()
 	d.RegistrationPath, d.PushedAuthorizationPath, d.DeviceAuthorizationPath, d.EndSessionPath = "/oauth2/register", "/oauth2/par", "/oauth2/device/auth", "/oauth2/sessions/logout"
+	d.CheckSessionPath, d.FrontchannelLogout, d.BackchannelLogout = "/oauth2/sessions/check", true, true
 	d.UILocales, d.ServiceDocumentation, d.PolicyURI, d.TosURI = []string{"en"}, "https://docs.example.com", "https://example.com/policy", "https://example.com/terms"
 	var written map[string]any
 	require.NoError(t, json.Unmarshal(discovery.Render(d).OpenIDConfiguration.Body, &written))
