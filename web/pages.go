@@ -23,8 +23,11 @@ type Layout struct {
 type Client struct {
 	Name    string
 	Initial string // stands in for a logo
+	Logo    string // an https address, or empty
 	// Site, Policy and Terms are https addresses, or empty.
 	Site, Policy, Terms string
+	// Unverified says that the application registered itself.
+	Unverified bool
 }
 
 // Account is a person who is signed in.

@@ -59,6 +59,7 @@ func (l *Login) consentPage(w http.ResponseWriter, r *http.Request, status int, 
 	}
 	groups, offline := scopesOnPage(interaction, held.User)
 	allowRedirects(w.Header())
+	allowLogo(w.Header(), clientOnPage(interaction.Client))
 	l.render(w, r, status, web.ConsentPage{
 		Layout: l.layout("Allow access?"), Client: *clientOnPage(interaction.Client), Account: accountOnPage(held.User),
 		Flow: sealed, SwitchFlow: anew, Groups: groups, Offline: offline,

@@ -1,9 +1,14 @@
 package login
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
 
-// The pages run nothing inline, load nothing from elsewhere and cannot be
-// framed.
+	"idp/web"
+)
+
+// The pages run nothing inline, load nothing from elsewhere (but for
+// allowLogo) and cannot be framed.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -22,6 +27,17 @@ func (l *Login) protect(h http.Header) {
 	if l.Secure {
 		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
 	}
+}
+
+// allowLogo lets the page load the one picture of the application it is about,
+// which only the client's registration names.
+func allowLogo(h http.Header, c *web.Client) {
+	if c == nil || c.Logo == "" || strings.ContainsAny(c.Logo, ";, '*") {
+		return
+	}
+	picture, _, _ := strings.Cut(c.Logo, "?") // what a policy can name
+	policy := h.Get("Content-Security-Policy")
+	h.Set("Content-Security-Policy", strings.Replace(policy, "img-src 'self'", "img-src 'self' "+picture, 1))
 }
 
 // allowRedirects drops form-action. Browsers hold the redirects that follow a

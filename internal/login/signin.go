@@ -73,6 +73,7 @@ func (l *Login) showAccounts(w http.ResponseWriter, r *http.Request, flow idp.Fl
 		return err
 	}
 	allowRedirects(w.Header())
+	allowLogo(w.Header(), clientOnPage(interaction.Client))
 	l.render(w, r, http.StatusOK, web.AccountPage{
 		Layout: l.layout("Choose an account"), Client: clientOnPage(interaction.Client),
 		Account: accountOnPage(held.User), Flow: sealed,
@@ -88,6 +89,7 @@ func (l *Login) loginPage(w http.ResponseWriter, r *http.Request, status int, fl
 	}
 	page.Layout, page.Flow, page.Client = l.layout("Sign in"), sealed, clientOnPage(interaction.Client)
 	allowRedirects(w.Header())
+	allowLogo(w.Header(), page.Client)
 	l.render(w, r, status, page)
 	return nil
 }
@@ -280,7 +282,7 @@ func clientOnPage(c *idp.Client) *web.Client {
 	}
 	name := c.DisplayName()
 	return &web.Client{
-		Name: name, Initial: initial(name),
+		Name: name, Initial: initial(name), Logo: address(c.LogoURI), Unverified: c.SelfRegistered,
 		Site: address(c.ClientURI), Policy: address(c.PolicyURI), Terms: address(c.TosURI),
 	}
 }
