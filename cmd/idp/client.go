@@ -100,6 +100,10 @@ func (a *app) clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 	f.seconds("refresh-token-idle", "refresh_token_idle", func(m *m, s int) { m.RefreshTokenIdle = s })
 	f.seconds("refresh-token-lifetime", "refresh_token_lifetime", func(m *m, s int) { m.RefreshTokenLifetime = s })
 	f.seconds("default-max-age", "default_max_age: people sign in again after this", func(m *m, s int) { m.DefaultMaxAge = &s })
+	f.list("request-uri", "request_uris: where it keeps request objects", func(m *m) *[]string { return &m.RequestURIs })
+	f.text("request-object-signing-alg", "request_object_signing_alg: the one algorithm that its request objects may be signed with", func(m *m) *string { return &m.RequestObjectSigningAlg })
+	f.truth("require-signed-request-object", "require_signed_request_object: its authorization requests come in signed request objects (RFC 9101)", func(m *m) *bool { return &m.RequireSignedRequestObject })
+	f.text("initiate-login-uri", "initiate_login_uri: where others may send people to sign in at it", func(m *m) *string { return &m.InitiateLoginURI })
 	f.truth("require-pushed-authorization-requests", "require_pushed_authorization_requests: its authorization requests go through PAR (RFC 9126)", func(m *m) *bool { return &m.RequirePushedAuthorizationRequests })
 	f.truth("require-auth-time", "require_auth_time: ID tokens always carry auth_time", func(m *m) *bool { return &m.RequireAuthTime })
 	f.list("post-logout-redirect-uri", "post_logout_redirect_uris: where people are sent back to after signing out", func(m *m) *[]string { return &m.PostLogoutRedirectURIs })
@@ -118,7 +122,7 @@ func (a *app) clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 func (a *app) clientCommand() *cobra.Command {
 	return noun("client", "Applications and services that get tokens",
 		a.clientCreate(), a.clientList(), a.clientGet(), a.clientUpdate(), a.clientDelete(),
-		a.clientRotateSecret(),
+		a.clientRotateSecret(), a.registrationTokenCommand(),
 		a.clientVerb("disable", "Refuse a client everything from now on", "disabled", (*admin.Service).DisableClient),
 		a.clientVerb("enable", "Let a disabled client in again", "enabled", (*admin.Service).EnableClient))
 }
@@ -358,6 +362,17 @@ func clientTable(t *table, v clientView) {
 	}
 	if v.PKCEOptional {
 		t.field("pkce_optional", "true")
+	}
+	for _, uri := range v.RequestURIs {
+		t.field("request_uri", uri)
+	}
+	t.field("request_object_signing_alg", v.RequestObjectSigningAlg)
+	t.field("initiate_login_uri", v.InitiateLoginURI)
+	if v.SelfRegistered {
+		t.field("self_registered", "true")
+	}
+	if v.RequireSignedRequestObject {
+		t.field("require_signed_request_object", "true")
 	}
 	if v.RequirePushedAuthorizationRequests {
 		t.field("require_pushed_authorization_requests", "true")

@@ -36,12 +36,27 @@ type Config struct {
 
 	RequirePushedAuthorizationRequests bool `yaml:"require_pushed_authorization_requests"`
 
+	Registration RegistrationConfig `yaml:"registration"`
+
 	Audit     AuditConfig     `yaml:"audit"`
 	Lifetimes LifetimesConfig `yaml:"lifetimes"`
 	Keys      KeysConfig      `yaml:"keys"`
 	Passwords PasswordsConfig `yaml:"passwords"`
 	Outbound  OutboundConfig  `yaml:"outbound"`
 	Log       LogConfig       `yaml:"log"`
+}
+
+// RegistrationConfig rules the clients that register themselves (RFC 7591):
+// none, those with an initial token, or all. What it gives, it gives to every
+// one of them.
+type RegistrationConfig struct {
+	Mode            string   `yaml:"mode" oneof:"off token open"`
+	Scope           string   `yaml:"scope" allowed:"scopes separated by spaces"`
+	Audience        string   `yaml:"audience" allowed:"audiences of resources separated by spaces"`
+	SecurityProfile string   `yaml:"security_profile" oneof:"baseline oidc-legacy"`
+	MaxClients      int      `yaml:"max_clients" min:"1" max:"1000000"`
+	PerHour         int      `yaml:"per_hour" min:"1" max:"100000"`
+	IdleLife        Duration `yaml:"idle_life"`
 }
 
 // AuditConfig rules the audit log. In strict mode no token leaves before its
@@ -105,7 +120,11 @@ func defaultConfig() Config {
 		Listen:           ":8080",
 		ManagementListen: "127.0.0.1:9100",
 		DrainDelay:       Duration(5 * time.Second),
-		Audit:            AuditConfig{Mode: "strict", Retention: Duration(400 * day)},
+		Registration: RegistrationConfig{
+			Mode: "off", Scope: strings.Join(idp.IdentityScopes(), " "), SecurityProfile: idp.ProfileBaseline,
+			MaxClients: 1000, PerHour: 60, IdleLife: Duration(90 * day),
+		},
+		Audit: AuditConfig{Mode: "strict", Retention: Duration(400 * day)},
 		Lifetimes: LifetimesConfig{
 			Code:            Duration(l.Code),
 			AccessToken:     Duration(l.AccessToken),

@@ -25,6 +25,7 @@ var importTable = map[string]struct {
 	"internal/login":           {[]string{"internal/idp", "web"}, "internal/login knows the nouns and the pages, no sibling"},
 	"internal/users":           {[]string{"internal/idp", "github.com/go-crypt/"}, "internal/users knows the nouns and the password hashes, no sibling"},
 	"internal/admin":           {[]string{"internal/idp"}, "internal/admin knows the nouns only"},
+	"internal/registration":    {[]string{"internal/idp"}, "internal/registration knows the nouns only"},
 	"internal/audit":           {[]string{"internal/idp"}, "internal/audit knows the nouns only"},
 	"internal/backchannel":     {[]string{"internal/idp"}, "internal/backchannel knows the nouns only"},
 	"internal/server":          {[]string{"internal/idp", "github.com/gorilla/mux", "github.com/rs/cors"}, "internal/server takes handlers and knows the request record, mux and cors only"},

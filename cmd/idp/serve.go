@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"idp/internal/grants"
 	"idp/internal/idp"
 	"idp/internal/login"
+	"idp/internal/registration"
 	"idp/internal/server"
 	"idp/internal/users"
 	"idp/web"
@@ -148,6 +150,7 @@ type node struct {
 	*database
 	audit     *audit.Recorder
 	publisher *discovery.Publisher
+	register  *registration.Service
 	logouts   *backchannel.Notifier
 	handler   http.Handler
 
@@ -195,7 +198,15 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Assertions: d.keys, AssertionStore: d.store,
 		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, Now: d.now, Logger: d.logger,
 	})
+	n.register = registration.New(registration.Config{
+		Issuer: cfg.Issuer, Policy: cfg.Registration.policy(), Store: d.store, Admin: d.admin, Directory: d.directory,
+		Opaque: d.master, Documents: d.outbound, Throttle: d.store, Audit: n.audit, Now: d.now, Logger: d.logger,
+	})
 	n.publisher = discovery.NewPublisher(n.document())
+	var registers, manages http.Handler
+	if cfg.Registration.Mode != "off" {
+		registers, manages = http.HandlerFunc(n.register.Register), http.HandlerFunc(n.register.Manage)
+	}
 
 	n.handler, err = server.NewHandler(server.HandlerConfig{
 		Issuer: cfg.Issuer,
@@ -206,10 +217,13 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 
 			Authorize:  http.HandlerFunc(protocol.Authorize),
 			Push:       http.HandlerFunc(protocol.PushAuthorization),
-			Token:      http.HandlerFunc(protocol.Token),
+			Token:      n.noticing(protocol.Token),
 			Revoke:     http.HandlerFunc(protocol.Revoke),
 			Introspect: http.HandlerFunc(protocol.Introspect),
 			Userinfo:   http.HandlerFunc(protocol.Userinfo),
+
+			Register:           registers,
+			ManageRegistration: manages,
 
 			Login:   http.HandlerFunc(browser.ServeLogin),
 			Consent: http.HandlerFunc(browser.ServeConsent),
@@ -233,6 +247,24 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		return nil, errors.Join(withCode(exitConfiguration, err), n.close())
 	}
 	return n, nil
+}
+
+// noticing tells registration which clients are in use.
+func (n *node) noticing(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next(w, r)
+		if record := idp.RequestFrom(r.Context()); record.Outcome == "" {
+			n.register.Seen(record.ClientID)
+		}
+	})
+}
+
+// policy is what registration makes of the configuration.
+func (c RegistrationConfig) policy() registration.Policy {
+	return registration.Policy{
+		Open: c.Mode == "open", Scopes: strings.Fields(c.Scope), Audience: strings.Fields(c.Audience),
+		SecurityProfile: c.SecurityProfile, MaxClients: c.MaxClients, PerHour: c.PerHour, IdleLife: c.IdleLife.std(),
+	}
 }
 
 // describer makes a function a login.Describer.
@@ -351,6 +383,9 @@ func (n *node) maintain(ctx context.Context) {
 		if err := n.store.Maintain(ctx); err != nil && ctx.Err() == nil {
 			n.logger.Warn("maintenance not finished, it goes on later", "cause", err)
 		}
+		if err := n.register.Maintain(ctx); err != nil && ctx.Err() == nil {
+			n.logger.Warn("clients that registered themselves not looked after, they will be later", "cause", err)
+		}
 		mine, err := n.store.AcquireLease(ctx, "keys", holder, 2*maintainEvery)
 		if err == nil && mine {
 			err = n.keyring.Maintain(ctx)
@@ -389,6 +424,10 @@ func (n *node) document() discovery.Document {
 			}
 		}
 	}
+	registrationPath := ""
+	if n.cfg.Registration.Mode != "off" {
+		registrationPath = "/oauth2/register"
+	}
 	methods := []string{idp.AuthClientSecretBasic, idp.AuthClientSecretPost, idp.AuthClientSecretJWT, idp.AuthPrivateKeyJWT}
 	return discovery.Document{
 		Issuer:            n.cfg.Issuer,
@@ -404,6 +443,7 @@ func (n *node) document() discovery.Document {
 		FrontchannelLogout: true,
 		BackchannelLogout:  true,
 
+		RegistrationPath:                   registrationPath,
 		PushedAuthorizationPath:            "/oauth2/par",
 		RequirePushedAuthorizationRequests: n.cfg.RequirePushedAuthorizationRequests,
 

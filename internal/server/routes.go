@@ -23,6 +23,9 @@ type Handlers struct {
 	Introspect http.Handler
 	Userinfo   http.Handler
 
+	Register           http.Handler
+	ManageRegistration http.Handler
+
 	Login   http.Handler
 	Consent http.Handler
 	Logout  http.Handler
@@ -59,6 +62,7 @@ func Routes(h Handlers) []Route {
 		post     = []string{http.MethodPost}
 		page     = []string{http.MethodGet, http.MethodHead, http.MethodPost}
 		eitherOf = []string{http.MethodGet, http.MethodPost}
+		manage   = []string{http.MethodDelete, http.MethodGet, http.MethodPut}
 	)
 	all := []Route{
 		{Path: "/.well-known/openid-configuration", Methods: read, Handler: h.OpenIDConfiguration, CORS: true},
@@ -69,6 +73,8 @@ func Routes(h Handlers) []Route {
 
 		{Path: "/oauth2/auth", Methods: eitherOf, Handler: h.Authorize, Browser: true},
 		{Path: "/oauth2/par", Methods: post, Handler: h.Push},
+		{Path: "/oauth2/register", Methods: post, Handler: h.Register},
+		{Path: "/oauth2/register/{client_id:[A-Za-z0-9._~-]+}", Methods: manage, Handler: h.ManageRegistration},
 		{Path: "/oauth2/token", Methods: post, Handler: h.Token, CORS: true},
 		{Path: "/oauth2/revoke", Methods: post, Handler: h.Revoke, CORS: true},
 		{Path: "/oauth2/introspect", Methods: post, Handler: h.Introspect},
