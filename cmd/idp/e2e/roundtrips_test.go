@@ -23,7 +23,8 @@ func TestRoundTripsPerRequest(t *testing.T) {
 		api := inst.NewResource(t, []string{"orders:read"})
 		opaque := inst.NewResource(t, []string{"stock:read"}, "--access-token-format", "opaque")
 		alice := inst.NewUser(t)
-		web := inst.WebClient(t, "--scope", "openid email offline_access orders:read", "--audience", api)
+		web := inst.WebClient(t, "--scope", "openid email offline_access orders:read", "--audience", api,
+			"--backchannel-logout-uri", "https://app.example/hear") // to be told of a logout costs an authorization nothing
 		service := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", api, "--scope", "orders:read")
 		stock := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", opaque, "--scope", "stock:read")
 
