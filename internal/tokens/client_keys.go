@@ -332,7 +332,11 @@ func (c *ClientKeys) Encrypt(ctx context.Context, client *idp.Client, alg, enc, 
 	if !slices.Contains(idp.EncryptionAlgorithms(), alg) || !slices.Contains(idp.ContentEncryptions(), enc) {
 		return "", fmt.Errorf("encrypt with %q and %q: %w", alg, enc, errors.ErrUnsupported)
 	}
+	asked := c.cfg.Now()
 	key, ok := encryptionKey(c.keys(ctx, client, time.Time{}), alg)
+	if !ok {
+		key, ok = encryptionKey(c.keys(ctx, client, asked), alg)
+	}
 	if !ok {
 		return "", fmt.Errorf("client %s has no key for %s: %w", client.ClientID, alg, idp.ErrUnavailable)
 	}
