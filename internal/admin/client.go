@@ -219,6 +219,9 @@ func (s *Service) RotateSecret(ctx context.Context, clientID string, grace time.
 	if err != nil {
 		return "", err
 	}
+	if c.Public() {
+		return "", idp.Invalid("token_endpoint_auth_method", "is none: a public client has no secret")
+	}
 	if !hasSecret(c.TokenEndpointAuthMethod) {
 		return "", idp.Invalid("token_endpoint_auth_method", "is "+c.TokenEndpointAuthMethod+": the client has no secret")
 	}
