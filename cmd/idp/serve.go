@@ -196,6 +196,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Pushed: d.store, Tokens: d.store, Sessions: d.store,
 		Signer: d.keyring, Opaque: d.master, Secrets: d.master, Encrypter: d.keys, Browser: browser, Audit: n.audit,
 		Assertions: d.keys, AssertionStore: d.store,
+		RequestObjects: d.keys, Documents: d.outbound,
 		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, Now: d.now, Logger: d.logger,
 	})
 	n.register = registration.New(registration.Config{
@@ -442,6 +443,8 @@ func (n *node) document() discovery.Document {
 
 		FrontchannelLogout: true,
 		BackchannelLogout:  true,
+
+		RequestObjectAlgs: idp.AssertionAlgorithms(),
 
 		RegistrationPath:                   registrationPath,
 		PushedAuthorizationPath:            "/oauth2/par",

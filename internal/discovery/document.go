@@ -31,6 +31,9 @@ type Document struct {
 	FrontchannelLogout bool // OpenID Connect Front-Channel Logout 1.0
 	BackchannelLogout  bool // OpenID Connect Back-Channel Logout 1.0
 
+	// RequestObjectAlgs are what clients may sign request objects with (RFC 9101);
+	// none says that there are no request objects.
+	RequestObjectAlgs []string
 	// RequirePushedAuthorizationRequests says that every client has to push
 	// (RFC 9126 section 5).
 	RequirePushedAuthorizationRequests bool
@@ -126,6 +129,9 @@ type metadata struct {
 	ClaimsParameter          bool `json:"claims_parameter_supported"`
 	RequestParameter         bool `json:"request_parameter_supported"`
 	RequestURIParameter      bool `json:"request_uri_parameter_supported"`
+	// No address is read that was not registered.
+	RequireRequestURIRegistration bool     `json:"require_request_uri_registration,omitempty"`
+	RequestObjectSigningAlgs      []string `json:"request_object_signing_alg_values_supported,omitempty"`
 
 	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests,omitempty"`
 
@@ -196,6 +202,10 @@ func Render(d Document) Pages {
 	if m.UserinfoEndpoint != "" {
 		m.UserinfoSigningAlgs = d.UserinfoSigningAlgs
 		m.UserinfoEncryptionAlgs, m.UserinfoEncryptionEncs = d.EncryptionAlgs, d.EncryptionEncs
+	}
+	if m.AuthorizationEndpoint != "" && len(d.RequestObjectAlgs) > 0 {
+		m.RequestParameter, m.RequestURIParameter, m.RequireRequestURIRegistration = true, true, true
+		m.RequestObjectSigningAlgs = d.RequestObjectAlgs
 	}
 	if m.TokenEndpoint != "" {
 		m.TokenAuthMethods, m.TokenAuthSigningAlgs = d.TokenAuthMethods, d.AuthSigningAlgs

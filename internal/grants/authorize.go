@@ -32,7 +32,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 	// 2. Trust the client and its redirect URI.
 	req, problem := s.trust(form)
 	if problem != nil {
-		s.reject(w, r, problem)
+		s.reject(w, r, problem.instead(form.refusal))
 		return
 	}
 	idp.RequestFrom(ctx).ClientID = req.client.ClientID
@@ -41,7 +41,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, req, err)
 		return
 	}
-	if err := s.checkPushed(req.client, flow); err != nil {
+	if err := s.checkSource(req.client, flow); err != nil {
 		s.refuse(w, r, req, err)
 		return
 	}
@@ -171,7 +171,7 @@ func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
 	case tooOld && flow.Pushed != "":
 		return flow, form, spentRequestURI("the flow of a pushed request took too long")
 	case tooOld: // what was answered no longer counts
-		return s.startFlow(r.Context(), form)
+		return idp.Flow{Request: flow.Request, RequestedAt: s.now(), Signed: flow.Signed}, form, nil
 	}
 	return flow, form, nil
 }
@@ -181,7 +181,8 @@ func (s *Service) startFlow(ctx context.Context, form parameters) (idp.Flow, par
 	if strings.HasPrefix(form.get("request_uri"), idp.PushedRequestURN) {
 		return s.startPushed(ctx, form)
 	}
-	return idp.Flow{Request: form.values.Encode(), RequestedAt: s.now()}, form, nil
+	form, signed := s.openObject(ctx, form)
+	return idp.Flow{Request: form.values.Encode(), RequestedAt: s.now(), Signed: signed}, form, nil
 }
 
 // trust checks client_id and redirect_uri. An unknown and a disabled client
@@ -217,18 +218,16 @@ func (s *Service) check(req *authorizationRequest, form parameters) *Error {
 	if !hasScope(form.duplicated, "state") {
 		req.state = form.get("state")
 	}
-	if err := checkResponse(req, form); err != nil {
+	if err := checkResponse(req, form); err != nil && form.refusal == nil {
 		return err
 	}
 	switch {
+	case form.refusal != nil:
+		return form.refusal
 	case len(form.duplicated) > 0:
 		return invalidRequest("a parameter came more than once")
 	case len(form.values.Encode()) > maxRequest:
 		return invalidRequest("the authorization request is too long")
-	case form.get("request") != "":
-		return oauthError(http.StatusBadRequest, "request_not_supported", "request objects are not supported")
-	case form.get("request_uri") != "":
-		return oauthError(http.StatusBadRequest, "request_uri_not_supported", "request_uri is not supported")
 	case form.get("registration") != "":
 		return oauthError(http.StatusBadRequest, "registration_not_supported", "the registration parameter is not supported")
 	case !req.client.HasGrantType(idp.GrantAuthorizationCode):

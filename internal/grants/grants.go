@@ -117,7 +117,10 @@ type Config struct {
 	Encrypter Encrypter
 	Browser   Browser
 	Audit     Audit
-	Lifetimes idp.Lifetimes
+	// RequestObjects and Documents are for what clients sign of their requests.
+	RequestObjects RequestObjects
+	Documents      Documents
+	Lifetimes      idp.Lifetimes
 
 	Assertions     Assertions
 	AssertionStore AssertionStore

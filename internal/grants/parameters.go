@@ -17,6 +17,9 @@ const maxParameters = 100
 type parameters struct {
 	values     url.Values
 	duplicated []string // names that came more than once
+	// refusal is what is known to be wrong with an authorization request before
+	// it is known whom to tell.
+	refusal *Error
 }
 
 func (p parameters) get(name string) string {

@@ -64,6 +64,10 @@ func (s *Service) pushAuthorization(w http.ResponseWriter, r *http.Request) (*pu
 		return nil, invalidRequest("request_uri does not belong into a pushed request")
 	}
 	form.values.Set("client_id", client.ClientID)
+	form, signed := s.openObject(ctx, form)
+	if form.refusal != nil {
+		return nil, form.refusal
+	}
 	// 3. Check it as the authorization endpoint would.
 	req, problem := s.trust(form)
 	if problem != nil {
@@ -71,6 +75,9 @@ func (s *Service) pushAuthorization(w http.ResponseWriter, r *http.Request) (*pu
 	}
 	if err := s.check(req, form); err != nil {
 		return nil, err
+	}
+	if client.RequireSignedRequestObject && !signed {
+		return nil, invalidRequest("this client must send its authorization requests in a signed request object")
 	}
 	// 4. Store it sealed: it may say who is about to sign in.
 	now := s.now()
@@ -80,7 +87,7 @@ func (s *Service) pushAuthorization(w http.ResponseWriter, r *http.Request) (*pu
 	_, _ = rand.Read(p.Salt)
 	p.Handle = idp.PushedRequestHandle{ExpiresOn: idp.DayOf(p.ExpiresAt), ID: newID()}
 	var err error
-	if p.Sealed, err = s.Opaque.SealFlow(idp.Flow{Request: form.values.Encode(), RequestedAt: now}); err != nil {
+	if p.Sealed, err = s.Opaque.SealFlow(idp.Flow{Request: form.values.Encode(), RequestedAt: now, Signed: signed}); err != nil {
 		return nil, serverError(err)
 	}
 	if err := s.Pushed.CreatePushedRequest(ctx, p); err != nil {
@@ -159,15 +166,6 @@ func (s *Service) openPushed(ctx context.Context, form parameters) (idp.Flow, er
 func (s *Service) pushedHandle(token string) (idp.PushedRequestHandle, error) {
 	t, err := s.Opaque.ParseOpaque(idp.KindPushed, token)
 	return idp.PushedRequestHandle{ExpiresOn: t.ExpiresOn, ID: t.ID}, err
-}
-
-// checkPushed refuses a request that came through the browser when the client
-// has to send it ahead.
-func (s *Service) checkPushed(c *idp.Client, flow idp.Flow) *Error {
-	if flow.Pushed == "" && (s.RequirePushed || c.RequirePushedAuthorizationRequests) {
-		return invalidRequest("this client must push its authorization requests")
-	}
-	return nil
 }
 
 // createGrant stores the grant, and uses up the pushed request that it comes

@@ -17,6 +17,9 @@ type Flow struct {
 	// Pushed is the opaque part of the request_uri, when the client sent the
 	// request ahead (RFC 9126).
 	Pushed string `json:"p,omitempty"`
+	// Signed says that the request came in a request object, whose signature by
+	// the client was verified (RFC 9101).
+	Signed bool `json:"j,omitempty"`
 	// Browser is the hash of the browser's binding cookie: a flow in another
 	// browser's hands is worthless.
 	Browser []byte `json:"b"`

@@ -239,9 +239,9 @@ func TestAttack_B_Parameters(t *testing.T) {
 			allow(t)
 			request := asking.Request(NewPKCE())
 			b.Deny(t, b.Get(t, "/oauth2/auth?"+request.Encode())).wantRefusal(t, node, request, "access_denied")
-			for _, name := range []string{"request", "request_uri", "registration"} {
+			for name, code := range map[string]string{"request": "invalid_request_object", "request_uri": "invalid_request_uri", "registration": "registration_not_supported"} {
 				request := web.Request(NewPKCE(), name, "https://evil.tld/x")
-				refuse(t, request, name+"_not_supported")
+				refuse(t, request, code)
 			}
 			var metadata map[string]any
 			if err := json.Unmarshal([]byte(node.open(t, node.HTTP, "/.well-known/openid-configuration").Body), &metadata); err != nil {
