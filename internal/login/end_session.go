@@ -58,7 +58,10 @@ func (l *Login) endSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	// 2. Browsers keep our cookies back from a form that another site sends,
 	// and let them go with a link.
-	if _, known := l.readCookie(r, sessionCookie); !known && r.Method == http.MethodPost && len(req.raw) < maxEndSession {
+	if _, known := l.readCookie(r, sessionCookie); !known && r.Method == http.MethodPost {
+		if len(req.raw) > maxEndSession {
+			return badForm(http.StatusRequestEntityTooLarge, "The application sent a request that is too long.")
+		}
 		http.Redirect(w, r, l.base+"/oauth2/sessions/logout?"+req.raw, http.StatusSeeOther)
 		return nil
 	}

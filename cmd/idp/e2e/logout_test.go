@@ -252,6 +252,10 @@ func TestOIDC_oidcc_rp_initiated_logout(t *testing.T) {
 				}
 				gone(t, b)
 			}
+			long := url.Values{"state": {strings.Repeat("s", 8<<10)}}
+			r, _ := http.NewRequest(http.MethodPost, n.Issuer+endSession, strings.NewReader(long.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			Do(t, n.HTTP, r).wantPage(t, http.StatusRequestEntityTooLarge)
 		})
 		// Attack O01: nothing but the person, or the ID token of the very session
 		// on a page of its own, ends a session.
