@@ -92,6 +92,17 @@ func TestConfigFaults(t *testing.T) {
 				`idp.yaml:4: trusted_proxies: "nonsense": must be a network such as 10.0.0.0/8 or an address`,
 			},
 		},
+		"outbound": {
+			file: "outbound:\n  allow: [127.0.0.1, 10.1.2.3/8]\n  ca_file: testdata/script/key.txtar\n",
+			want: []string{
+				`idp.yaml:2: outbound.allow: "10.1.2.3/8": has bits outside its mask: write 10.0.0.0/8`,
+				`idp.yaml:3: outbound.ca_file: "testdata/script/key.txtar": holds no certificate in PEM`,
+			},
+		},
+		"authorities that are away": {
+			file: "outbound:\n  ca_file: /nowhere/ca.pem\n",
+			want: []string{`idp.yaml:2: outbound.ca_file: "/nowhere/ca.pem": cannot be read: no such file or directory`},
+		},
 		"twice": {
 			file: "listen: :8080\nlisten: :8081\n",
 			want: []string{`idp.yaml:2: listen: is set twice, first on line 1`},

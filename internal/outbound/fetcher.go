@@ -26,9 +26,11 @@ const (
 	defaultTimeout  = 5 * time.Second
 	defaultMaxBytes = 64 << 10
 	maxHeaderBytes  = 16 << 10
-	// atOnce bounds how many requests are under way together: hosts that hang
-	// must not eat the server's sockets.
-	atOnce = 64
+	// readsAtOnce and postsAtOnce bound how many requests are under way together:
+	// hosts that hang must not eat the server's sockets, and those that are told
+	// things must not keep others from being read.
+	readsAtOnce = 256
+	postsAtOnce = 64
 	// longestMaxAge bounds how long an answer may claim to be good for.
 	longestMaxAge = 24 * time.Hour
 )
@@ -57,7 +59,8 @@ type Fetcher struct {
 	maxBytes int64
 	logger   *slog.Logger
 	now      func() time.Time
-	slots    chan struct{}
+	reads    chan struct{} // slots
+	posts    chan struct{}
 
 	secure *http.Client // https: public and allowed addresses
 	plain  *http.Client // http: allowed addresses only
@@ -80,7 +83,7 @@ type Document struct {
 func New(cfg Config) *Fetcher {
 	f := &Fetcher{
 		timeout: cfg.Timeout, maxBytes: cfg.MaxBytes, logger: cfg.Logger, now: cfg.Now,
-		slots: make(chan struct{}, atOnce),
+		reads: make(chan struct{}, readsAtOnce), posts: make(chan struct{}, postsAtOnce),
 	}
 	for _, network := range cfg.Allow {
 		f.allow = append(f.allow, network.Masked())
@@ -195,9 +198,13 @@ func (f *Fetcher) PostForm(ctx context.Context, address string, form url.Values)
 func (f *Fetcher) request(ctx context.Context, method, address string, form url.Values, read func(*http.Response) error) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
+	slots := f.reads
+	if method == http.MethodPost {
+		slots = f.posts
+	}
 	select {
-	case f.slots <- struct{}{}:
-		defer func() { <-f.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	case <-ctx.Done():
 		return nil, errors.New("too many requests are under way")
 	}
