@@ -81,7 +81,8 @@ request_parameter_supported request_uri_parameter_supported end_session_endpoint
 frontchannel_logout_session_supported backchannel_logout_supported backchannel_logout_session_supported prompt_values_supported authorization_response_iss_parameter_supported
 token_endpoint_auth_signing_alg_values_supported revocation_endpoint_auth_signing_alg_values_supported introspection_endpoint_auth_signing_alg_values_supported
 id_token_encryption_alg_values_supported id_token_encryption_enc_values_supported userinfo_signing_alg_values_supported
-userinfo_encryption_alg_values_supported userinfo_encryption_enc_values_supported`
+userinfo_encryption_alg_values_supported userinfo_encryption_enc_values_supported
+require_pushed_authorization_requests require_request_uri_registration request_object_signing_alg_values_supported`
 
 // Everything that may be written is registered, and lists without elements are
 // left out (RFC 8414 section 3.2).
@@ -90,6 +91,7 @@ func TestRFC8414_7_1_OnlyRegisteredNames(t *testing.T) {
 	d := full()
 	d.RegistrationPath, d.PushedAuthorizationPath, d.DeviceAuthorizationPath, d.EndSessionPath = "/oauth2/register", "/oauth2/par", "/oauth2/device/auth", "/oauth2/sessions/logout"
 	d.CheckSessionPath, d.FrontchannelLogout, d.BackchannelLogout = "/oauth2/sessions/check", true, true
+	d.RequirePushedAuthorizationRequests, d.RequestObjectAlgs = true, []string{"ES256"}
 	d.UILocales, d.ServiceDocumentation, d.PolicyURI, d.TosURI = []string{"en"}, "https://docs.example.com", "https://example.com/policy", "https://example.com/terms"
 	var written map[string]any
 	require.NoError(t, json.Unmarshal(discovery.Render(d).OpenIDConfiguration.Body, &written))
@@ -100,6 +102,9 @@ func TestRFC8414_7_1_OnlyRegisteredNames(t *testing.T) {
 	}
 	require.Len(t, written, len(names))
 	// OpenID Connect Discovery section 3: it is on unless the document says no.
+	require.Equal(t, true, written["request_uri_parameter_supported"])
+	written = map[string]any{}
+	require.NoError(t, json.Unmarshal(discovery.Render(full()).OpenIDConfiguration.Body, &written))
 	require.Equal(t, false, written["request_uri_parameter_supported"])
 	require.Equal(t, d.Issuer, written["issuer"])
 }
