@@ -13,8 +13,13 @@
 //     RFC 9700 section 4.7);
 //   - that allowing allows what the page showed, and nothing else;
 //   - the same answer and work for a wrong password and an unknown user;
+//   - that a session ends by the person's answer, or by the ID token of that
+//     very session on a page of its own (OpenID Connect RP-Initiated Logout
+//     section 2), and that the browser is then sent to registered addresses only;
 //   - that no page can be framed, cached, or made to load or run anything from
-//     elsewhere.
+//     elsewhere. Two pages differ by design: the frame of OpenID Connect Session
+//     Management may be framed, and the page after a sign-out frames the
+//     applications that asked to hear of it.
 //
 // It refuses ambiguity: two cookies of one name count as none, a form field
 // sent twice is an error.

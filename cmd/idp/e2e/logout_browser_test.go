@@ -2,11 +2,20 @@ package e2e
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +37,7 @@ func chromium(t *testing.T) context.Context {
 	if path == "" {
 		t.Fatal("this test needs Chromium: apt-get install chromium")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()), chromedp.IgnoreCertErrors)
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -47,7 +56,10 @@ type watcher struct {
 	heard    chan *http.Request
 }
 
+// newWatcher serves the application on the issuer's own site: browsers keep
+// cookies from the frames of others, and then the frame has nothing to say.
 func newWatcher(t *testing.T, issuer string) *watcher {
+	t.Helper()
 	w := &watcher{issuer: issuer, heard: make(chan *http.Request, 8)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/cb", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, `<p id="there">back</p>`) })
@@ -63,9 +75,12 @@ document.getElementById("op").addEventListener("load", function () {
 });
 </script>`, w.issuer, w.issuer, w.clientID+" "+r.URL.Query().Get("session_state"), w.issuer)
 	})
-	server := httptest.NewServer(mux)
+	start := httptest.NewServer
+	if strings.HasPrefix(issuer, "https:") {
+		start = httptest.NewTLSServer
+	}
+	server := start(mux)
 	t.Cleanup(server.Close)
-	// The same site as the issuer's: other sites' frames see no cookie without TLS.
 	w.url = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	return w
 }
@@ -74,27 +89,69 @@ document.getElementById("op").addEventListener("load", function () {
 // policies a program without scripts knows nothing of.
 func TestOIDC_LogoutInChromium(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
-		inst := Install(t, engine, nil)
-		inst.CLI(t, "", "migrate", "up")
-		alice := inst.NewUser(t)
-		w := newWatcher(t, inst.Issuer)
-		app := inst.WebClient(t, "--security-profile", "oidc-legacy", "--skip-consent", "--redirect-uri", w.url+"/cb",
-			"--post-logout-redirect-uri", w.url+"/bye", "--frontchannel-logout-uri", w.url+"/front", "--frontchannel-logout-session-required")
-		w.clientID = app.ID
-		n := inst.Start(t)
-		for _, way := range []string{"oidcc-frontchannel-rp-initiated-logout", "asked on a page", "no application asked"} {
-			t.Run(way, func(t *testing.T) {
-				ctx := chromium(t)
-				do := func(steps ...chromedp.Action[chromedp.Void]) (at string) {
-					t.Helper()
-					err := chromedp.Do(ctx, steps...)
-					at, _ = chromedp.Run(ctx, chromedp.Location())
-					if err != nil {
-						body, _ := chromedp.Run(ctx, chromedp.OuterHTML("html"))
-						t.Fatalf("at %s: %v\n%s", at, err, body)
-					}
-					return at
+		for _, scheme := range []string{"http", "https"} {
+			t.Run(scheme, func(t *testing.T) { logoutInChromium(t, engine, scheme == "https") })
+		}
+	})
+}
+
+// overTLS makes the server end TLS itself, with a certificate of its own making.
+func (i *Installation) overTLS(t *testing.T) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for setting, block := range map[string]*pem.Block{
+		"IDP_TLS_CERT": {Type: "CERTIFICATE", Bytes: certificate}, "IDP_TLS_KEY": {Type: "PRIVATE KEY", Bytes: private},
+	} {
+		i.env[setting] = filepath.Join(t.TempDir(), "tls.pem")
+		if err := os.WriteFile(i.env[setting], pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i.Issuer = strings.Replace(i.Issuer, "http:", "https:", 1)
+	i.env["IDP_ISSUER"] = i.Issuer
+}
+
+func logoutInChromium(t *testing.T, engine string, overTLS bool) {
+	inst := Install(t, engine, nil)
+	if overTLS {
+		inst.overTLS(t)
+	}
+	inst.CLI(t, "", "migrate", "up")
+	alice := inst.NewUser(t)
+	w := newWatcher(t, inst.Issuer)
+	app := inst.WebClient(t, "--security-profile", "oidc-legacy", "--skip-consent", "--redirect-uri", w.url+"/cb",
+		"--post-logout-redirect-uri", w.url+"/bye", "--frontchannel-logout-uri", w.url+"/front", "--frontchannel-logout-session-required")
+	w.clientID = app.ID
+	n := inst.Start(t)
+	if overTLS {
+		n.HTTP = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // made above
+	}
+	for _, way := range []string{"oidcc-frontchannel-rp-initiated-logout", "asked on a page", "no application asked"} {
+		t.Run(way, func(t *testing.T) {
+			ctx := chromium(t)
+			do := func(steps ...chromedp.Action[chromedp.Void]) (at string) {
+				t.Helper()
+				err := chromedp.Do(ctx, steps...)
+				at, _ = chromedp.Run(ctx, chromedp.Location())
+				if err != nil {
+					body, _ := chromedp.Run(ctx, chromedp.OuterHTML("html"))
+					t.Fatalf("at %s: %v\n%s", at, err, body)
 				}
+				return at
+			}
+			signIn := func() (url.Values, Tokens) {
 				p := NewPKCE()
 				at := do(
 					chromedp.Navigate(inst.Issuer+"/oauth2/auth?"+app.Request(p).Encode()),
@@ -102,46 +159,51 @@ func TestOIDC_LogoutInChromium(t *testing.T) {
 					chromedp.Click("#login-submit"), chromedp.WaitVisible("#there"),
 				)
 				back := mustURL(t, at).Query()
-				tokens := n.Exchange(t, app, back.Get("code"), p).Tokens(t)
-				sid := n.Verify(t, tokens.ID, "JWT", "RS256")["sid"]
-				watch := func(want string) {
-					t.Helper()
-					do(chromedp.Navigate(w.url + "/watch?session_state=" + url.QueryEscape(back.Get("session_state"))))
-					answer, err := chromedp.Run(ctx, chromedp.Poll[string](`document.getElementById("answer").textContent`))
-					if err != nil {
-						t.Fatal(err)
-					}
-					if answer != want {
-						t.Errorf("the frame says %s, want %s", answer, want)
-					}
+				return back, n.Exchange(t, app, back.Get("code"), p).Tokens(t)
+			}
+			back, tokens := signIn()
+			hint := tokens.ID
+			if way == "asked on a page" { // the ID token of another session proves the application, not the person
+				inst.CLI(t, "", "session", "revoke", "--user", alice.Username)
+				back, tokens = signIn()
+			}
+			sid := n.Verify(t, tokens.ID, "JWT", "RS256")["sid"]
+			watch := func(want string) {
+				t.Helper()
+				do(chromedp.Navigate(w.url + "/watch?session_state=" + url.QueryEscape(back.Get("session_state"))))
+				answer, err := chromedp.Run(ctx, chromedp.Poll[string](`document.getElementById("answer").textContent`))
+				if err != nil {
+					t.Fatal(err)
 				}
-				watch("unchanged")
+				if answer != want {
+					t.Errorf("the frame says %s, want %s", answer, want)
+				}
+			}
+			watch("unchanged")
 
-				query := url.Values{"post_logout_redirect_uri": {w.url + "/bye"}, "state": {"s1"}, "client_id": {app.ID}, "id_token_hint": {tokens.ID}}
-				switch way {
-				case "asked on a page": // the ID token of another session proves the application, not the person
-					other := n.SignIn(t, app, alice)
-					query.Set("id_token_hint", other.ID)
-					at = do(chromedp.Navigate(inst.Issuer+endSession+"?"+query.Encode()), chromedp.Click("#logout-yes"), chromedp.WaitVisible("#bye"))
-				case "no application asked":
-					at = do(chromedp.Navigate(inst.Issuer+"/logout"), chromedp.Click("#logout-yes"), chromedp.WaitVisible(`p[role="status"]`))
-				default:
-					at = do(chromedp.Navigate(inst.Issuer+endSession+"?"+query.Encode()), chromedp.WaitVisible("#bye"))
+			query := url.Values{"post_logout_redirect_uri": {w.url + "/bye"}, "state": {"s1"}, "client_id": {app.ID}, "id_token_hint": {hint}}
+			var at string
+			switch way {
+			case "asked on a page":
+				at = do(chromedp.Navigate(inst.Issuer+endSession+"?"+query.Encode()), chromedp.Click("#logout-yes"), chromedp.WaitVisible("#bye"))
+			case "no application asked":
+				at = do(chromedp.Navigate(inst.Issuer+"/logout"), chromedp.Click("#logout-yes"), chromedp.WaitVisible(`p[role="status"]`))
+			default:
+				at = do(chromedp.Navigate(inst.Issuer+endSession+"?"+query.Encode()), chromedp.WaitVisible("#bye"))
+			}
+			if want := w.url + "/bye?state=s1"; way != "no application asked" && at != want {
+				t.Errorf("came out at %s, want %s", at, want)
+			}
+			select {
+			case r := <-w.heard:
+				if got := r.URL.Query(); got.Get("iss") != inst.Issuer || got.Get("sid") != sid || r.Header.Get("Sec-Fetch-Dest") != "iframe" {
+					t.Errorf("the application heard %s, %v", r.URL, r.Header)
 				}
-				if want := w.url + "/bye?state=s1"; way != "no application asked" && at != want {
-					t.Errorf("came out at %s, want %s", at, want)
-				}
-				select {
-				case r := <-w.heard:
-					if got := r.URL.Query(); got.Get("iss") != inst.Issuer || got.Get("sid") != sid || r.Header.Get("Sec-Fetch-Dest") != "iframe" {
-						t.Errorf("the application heard %s, %v", r.URL, r.Header)
-					}
-				case <-time.After(10 * time.Second):
-					t.Error("the application heard nothing")
-				}
-				watch("changed")
-				wantDead(t, app, tokens, n)
-			})
-		}
-	})
+			case <-time.After(10 * time.Second):
+				t.Error("the application heard nothing")
+			}
+			watch("changed")
+			wantDead(t, app, tokens, n)
+		})
+	}
 }
