@@ -308,9 +308,10 @@ func TestOIDC_oidcc_rp_initiated_logout(t *testing.T) {
 	})
 }
 
-// Attack O04: after the logout the cookie, a pending code, the refresh token and
-// the access token are dead on every node.
-func TestAttack_O04_LogoutEndsEverything(t *testing.T) {
+// Attacks O04 and O06: after a logout, and after an operator's act that ends
+// sessions, the cookie, a pending code, the refresh token and the access token
+// are dead on every node.
+func TestAttack_O04_O06_LogoutEndsEverything(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
