@@ -105,6 +105,8 @@ func (a *app) clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 	f.truth("require-signed-request-object", "require_signed_request_object: its authorization requests come in signed request objects (RFC 9101)", func(m *m) *bool { return &m.RequireSignedRequestObject })
 	f.text("initiate-login-uri", "initiate_login_uri: where others may send people to sign in at it", func(m *m) *string { return &m.InitiateLoginURI })
 	f.truth("require-pushed-authorization-requests", "require_pushed_authorization_requests: its authorization requests go through PAR (RFC 9126)", func(m *m) *bool { return &m.RequirePushedAuthorizationRequests })
+	f.text("subject-type", "subject_type: public, or pairwise, so that clients of different hosts know people by different identifiers", func(m *m) *string { return &m.SubjectType })
+	f.text("sector-identifier-uri", "sector_identifier_uri: whose host names those that share pairwise identifiers", func(m *m) *string { return &m.SectorIdentifierURI })
 	f.truth("require-auth-time", "require_auth_time: ID tokens always carry auth_time", func(m *m) *bool { return &m.RequireAuthTime })
 	f.list("post-logout-redirect-uri", "post_logout_redirect_uris: where people are sent back to after signing out", func(m *m) *[]string { return &m.PostLogoutRedirectURIs })
 	f.text("backchannel-logout-uri", "backchannel_logout_uri: is sent a logout token when a session ends", func(m *m) *string { return &m.BackchannelLogoutURI })
@@ -371,6 +373,8 @@ func clientTable(t *table, v clientView) {
 	if v.SelfRegistered {
 		t.field("self_registered", "true")
 	}
+	t.field("subject_type", v.SubjectType)
+	t.field("sector_identifier_uri", v.SectorIdentifierURI)
 	if v.RequireSignedRequestObject {
 		t.field("require_signed_request_object", "true")
 	}

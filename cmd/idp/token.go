@@ -383,6 +383,9 @@ func (a *app) revokeOne(ctx context.Context, d *database, raw string) error {
 		ID: idp.TimeOrderedID(now, random), At: now, Kind: idp.EventTokenRevoked, ClientID: v.ClientID, UserID: v.Sub,
 		Detail: map[string]string{"reason": "revoked by an operator", "actor": "command"},
 	}
+	if c, ok := d.directory.Client(v.ClientID); ok && c.Sector() != "" {
+		event.UserID = "" // a pseudonym names nobody here; the grant does
+	}
 	switch {
 	case v.ClientID == "" || v.Kind == "id_token":
 		return withCode(exitFailure, errors.New("there is nothing to revoke: "+strings.TrimSpace(v.Kind+" "+v.Reason)))

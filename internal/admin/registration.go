@@ -162,8 +162,11 @@ func checkRequests(f *faults, m idp.ClientMetadata) {
 	if u := m.SectorIdentifierURI; u != "" {
 		f.addIf("sector_identifier_uri", httpsFault(u))
 	}
-	if m.SubjectType != "" && m.SubjectType != "public" {
-		f.add("subject_type", "must be public: pairwise subjects are not supported")
+	switch {
+	case m.SubjectType != "" && m.SubjectType != idp.SubjectPublic && m.SubjectType != idp.SubjectPairwise:
+		f.add("subject_type", "must be public or pairwise")
+	case m.SubjectType == idp.SubjectPairwise && m.Sector() == "":
+		f.add("subject_type", "pairwise needs redirect_uris that are https and have one host, or sector_identifier_uri (OpenID Connect Core section 8.1)")
 	}
 	if len(m.DefaultACRValues) > maxList {
 		f.add("default_acr_values", "more than %d", maxList)

@@ -177,7 +177,7 @@ func Render(d Document) Pages {
 		GrantTypesSupported:                d.GrantTypes,
 		PromptValuesSupported:              d.PromptValues,
 		ACRValuesSupported:                 d.ACRValues,
-		SubjectTypesSupported:              []string{"public"},
+		SubjectTypesSupported:              []string{"public", "pairwise"},
 		ClaimTypesSupported:                []string{"normal"},
 		ClaimsParameter:                    d.ClaimsParameter,
 		ClaimsSupported:                    d.Claims,

@@ -55,6 +55,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 	f := facts{request: req, flow: flow, who: who, now: s.now()}
 	if who != nil {
 		idp.RequestFrom(ctx).Subject = who.User.ID
+		f.subject = s.subject(req.client, who.User.ID)
 		f.scopes = s.permitted(req.target, who.Memberships)
 		f.asked = req.withClaimScopes(f.scopes)
 	}
@@ -453,7 +454,7 @@ func (s *Service) newGrant(f facts) idp.Grant {
 	}
 	_, _ = rand.Read(g.Salt)
 	if req.client.HearsOfLogout() {
-		g.LogoutSubject = g.UserID
+		g.LogoutSubject = s.subject(req.client, g.UserID)
 	}
 	if !req.responseType.Code { // only the token endpoint gives refresh tokens
 		g.Scopes = without(g.Scopes, idp.ScopeOfflineAccess)

@@ -26,6 +26,7 @@ type facts struct {
 	request *authorizationRequest
 	flow    idp.Flow
 	who     *idp.AuthorizationContext // nil while nobody is signed in
+	subject string                    // what the client knows who by
 	scopes  []string                  // those of the request that the person may grant
 	asked   []string                  // scopes, and those that open the claims asked for by name
 	now     time.Time
@@ -47,7 +48,7 @@ func decide(f facts) (step, *Error) {
 		return stepLogin, nil
 	}
 	fresh := !f.who.Session.AuthTime.Before(f.flow.RequestedAt)
-	if req.hintSubject != "" && req.hintSubject != f.who.User.ID {
+	if req.hintSubject != "" && req.hintSubject != f.subject {
 		if silent || fresh {
 			return stepFail, oauthError(http.StatusBadRequest, "login_required", "another person than the request names is signed in")
 		}

@@ -92,7 +92,7 @@ func TestDecide(t *testing.T) {
 				client: &w.client, redirectURI: w.client.RedirectURIs[0], prompt: w.prompt, maxAge: w.maxAge,
 				hintSubject: w.hint, target: target{scopes: w.scopes},
 			}
-			got, err := decide(facts{request: req, flow: w.flow, who: w.who, scopes: w.granted, asked: w.granted, now: after})
+			got, err := decide(facts{request: req, flow: w.flow, who: w.who, subject: "alice", scopes: w.granted, asked: w.granted, now: after})
 			code := ""
 			if err != nil {
 				code = err.Code

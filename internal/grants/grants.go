@@ -105,18 +105,19 @@ type Audit interface {
 
 // Config is what a Service is made of; every field is needed.
 type Config struct {
-	Issuer    string // exactly as published, without a trailing slash
-	Directory Directory
-	Grants    GrantStore
-	Pushed    PushedRequestStore
-	Tokens    AccessTokenStore
-	Sessions  SessionStore
-	Signer    Signer
-	Opaque    Opaque
-	Secrets   Secrets
-	Encrypter Encrypter
-	Browser   Browser
-	Audit     Audit
+	Issuer     string // exactly as published, without a trailing slash
+	Directory  Directory
+	Grants     GrantStore
+	Pushed     PushedRequestStore
+	Tokens     AccessTokenStore
+	Sessions   SessionStore
+	Signer     Signer
+	Opaque     Opaque
+	Secrets    Secrets
+	Pseudonyms Pseudonyms
+	Encrypter  Encrypter
+	Browser    Browser
+	Audit      Audit
 	// RequestObjects and Documents are for what clients sign of their requests.
 	RequestObjects RequestObjects
 	Documents      Documents

@@ -153,7 +153,7 @@ func (s *Service) findRefresh(ctx context.Context, raw string) (found, error) {
 		return found{}, errDead
 	}
 	f, err := s.alive(idp.AccessToken{
-		ClientID: g.ClientID, Subject: g.UserID, Audience: g.Resources, Scopes: g.Scopes,
+		ClientID: g.ClientID, Subject: s.subjectOfGrant(g), Audience: g.Resources, Scopes: g.Scopes,
 		IssuedAt: g.RotatedAt, ExpiresAt: earlier(g.IdleExpiresAt, g.ExpiresAt),
 		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR,
 	}, &state, nil)
@@ -222,7 +222,7 @@ func (s *Service) present(f found) introspection {
 	if !t.AuthTime.IsZero() {
 		out.AuthTime = t.AuthTime.Unix()
 	}
-	if f.user != nil {
+	if f.user != nil && t.Subject == f.user.ID { // a name would undo a pseudonym
 		out.Username = f.user.Username
 	}
 	if !f.refresh {

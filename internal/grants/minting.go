@@ -22,7 +22,7 @@ func (u *unit) signAccessToken() (string, error) {
 	}
 	if u.state != nil {
 		g := u.state.Grant
-		t.Grant, t.Subject = g.Handle, u.state.User.ID
+		t.Grant, t.Subject = g.Handle, s.subject(u.client, u.state.User.ID)
 		t.AuthTime, t.ACR, t.AMR = g.AuthTime, g.ACR, g.AMR
 		if end := g.ExpiresAt.Truncate(time.Second); end.Before(t.ExpiresAt) {
 			t.ExpiresAt = end
@@ -85,7 +85,7 @@ func (u *unit) signIDToken(ctx context.Context, accessToken, code string, alone 
 	g := u.state.Grant
 	issued := u.now.Truncate(time.Second)
 	t := idp.IDToken{
-		ClientID: u.client.ClientID, Subject: u.state.User.ID, SessionID: g.SessionID,
+		ClientID: u.client.ClientID, Subject: s.subject(u.client, u.state.User.ID), SessionID: g.SessionID,
 		IssuedAt: issued, ExpiresAt: issued.Add(s.Lifetimes.IDToken),
 		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, AccessToken: accessToken, Code: code,
 	}

@@ -51,6 +51,9 @@ func (s *Service) revokeToken(ctx context.Context, client *idp.Client, raw strin
 		Kind: idp.EventTokenRevoked, At: s.now(), ClientID: client.ClientID, UserID: t.Subject,
 		Detail: map[string]string{"reason": "revoked by the client"},
 	}
+	if client.Sector() != "" {
+		event.UserID = "" // a pseudonym names nobody here; the grant does
+	}
 	if t.ClientID != client.ClientID {
 		event.Kind, event.Detail["reason"] = idp.EventRevokeWrongClient, "token of another client"
 		s.Audit.Note(ctx, event)

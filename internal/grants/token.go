@@ -82,6 +82,9 @@ func (s *Service) token(w http.ResponseWriter, r *http.Request) (*tokenResponse,
 	}
 	// 9. Write.
 	idp.RequestFrom(ctx).Subject = u.token.Subject
+	if u.state != nil {
+		idp.RequestFrom(ctx).Subject = u.state.User.ID // not what a client may know the person by
+	}
 	return response, nil
 }
 

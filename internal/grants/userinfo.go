@@ -75,6 +75,9 @@ func (s *Service) userinfo(r *http.Request) (map[string]any, *idp.Client, *Error
 	}
 	record := idp.RequestFrom(r.Context())
 	record.ClientID, record.Subject = f.token.ClientID, f.token.Subject
+	if f.user != nil {
+		record.Subject = f.user.ID
+	}
 	if f.user == nil || !hasScope(f.token.Scopes, idp.ScopeOpenID) {
 		return nil, nil, oauthError(http.StatusForbidden, "insufficient_scope", "the access token lacks the scope openid")
 	}

@@ -171,6 +171,36 @@ type ClientSecret struct {
 func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == AuthNone }
 
 // AssertsItself reports whether the client authenticates by signing a JWT.
+// Subject types, OpenID Connect Core section 8.
+const (
+	SubjectPublic   = "public"
+	SubjectPairwise = "pairwise"
+)
+
+// Sector names the clients that know people by the same pairwise identifiers
+// (OpenID Connect Core section 8.1): the host of sector_identifier_uri, or of
+// the redirect URIs if all have the same and it is nobody else's, as the
+// loopback is. It is empty for a client of public subjects, and for one whose
+// sector cannot be told.
+func (c *ClientMetadata) Sector() string {
+	if c.SubjectType != SubjectPairwise {
+		return ""
+	}
+	uris := c.RedirectURIs
+	if c.SectorIdentifierURI != "" {
+		uris = []string{c.SectorIdentifierURI}
+	}
+	sector := ""
+	for _, uri := range uris {
+		u, err := url.Parse(uri)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" || sector != "" && sector != u.Hostname() {
+			return ""
+		}
+		sector = u.Hostname()
+	}
+	return sector
+}
+
 func (c *Client) AssertsItself() bool {
 	return c.TokenEndpointAuthMethod == AuthPrivateKeyJWT || c.TokenEndpointAuthMethod == AuthClientSecretJWT
 }

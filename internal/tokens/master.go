@@ -32,6 +32,7 @@ const (
 	purposeBrowser      = "browser"
 	purposeClientSecret = "client-secret"
 	purposeOpaque       = "opaque"
+	purposePairwise     = "pairwise"
 	purposeCheck        = "check"
 )
 
@@ -58,7 +59,7 @@ func NewMaster(key []byte) (*Master, error) {
 		return nil, errors.New("master key: the same byte over and over is not a key")
 	}
 	m := &Master{keys: map[string][]byte{}}
-	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, purposeBrowser, purposeClientSecret, purposeOpaque, purposeCheck} {
+	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck} {
 		subkey, err := hkdf.Key(sha256.New, key, nil, "idp/1/"+purpose, masterKeySize)
 		if err != nil {
 			return nil, fmt.Errorf("master key: derive the key for %s: %w", purpose, err)
@@ -149,6 +150,13 @@ func (m *Master) aead(purpose string, head []byte) (cipher.AEAD, error) {
 // CheckValue derives from the master key and may be stored in the open: where
 // it differs from the stored one, the master key is a different one.
 func (m *Master) CheckValue() []byte { return m.mac(purposeCheck, []byte("master key")) }
+
+// PairwiseSubject returns the identifier by which the clients of a sector know a
+// person (OpenID Connect Core section 8.1). It is the same for ever, and tells
+// nothing of the person to whoever lacks the master key.
+func (m *Master) PairwiseSubject(sector, userID string) string {
+	return base64.RawURLEncoding.EncodeToString(m.mac(purposePairwise, []byte(sector), []byte{0}, []byte(userID)))
+}
 
 // Bind returns the keyed hash of the cookie that binds a flow to its browser.
 func (m *Master) Bind(secret string) []byte { return m.mac(purposeBrowser, []byte(secret)) }
