@@ -102,6 +102,8 @@ func (a *app) clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 	f.seconds("default-max-age", "default_max_age: people sign in again after this", func(m *m, s int) { m.DefaultMaxAge = &s })
 	f.list("request-uri", "request_uris: where it keeps request objects", func(m *m) *[]string { return &m.RequestURIs })
 	f.text("request-object-signing-alg", "request_object_signing_alg: the one algorithm that its request objects may be signed with", func(m *m) *string { return &m.RequestObjectSigningAlg })
+	f.text("request-object-encryption-alg", "request_object_encryption_alg: it may encrypt request objects with RSA-OAEP-256, ECDH-ES or ECDH-ES+A256KW", func(m *m) *string { return &m.RequestObjectEncryptionAlg })
+	f.text("request-object-encryption-enc", "request_object_encryption_enc: the one content encryption that it may use", func(m *m) *string { return &m.RequestObjectEncryptionEnc })
 	f.truth("require-signed-request-object", "require_signed_request_object: its authorization requests come in signed request objects (RFC 9101)", func(m *m) *bool { return &m.RequireSignedRequestObject })
 	f.text("initiate-login-uri", "initiate_login_uri: where others may send people to sign in at it", func(m *m) *string { return &m.InitiateLoginURI })
 	f.truth("require-pushed-authorization-requests", "require_pushed_authorization_requests: its authorization requests go through PAR (RFC 9126)", func(m *m) *bool { return &m.RequirePushedAuthorizationRequests })
@@ -369,6 +371,7 @@ func clientTable(t *table, v clientView) {
 		t.field("request_uri", uri)
 	}
 	t.field("request_object_signing_alg", v.RequestObjectSigningAlg)
+	t.field("request_object_encryption_alg", strings.TrimSpace(v.RequestObjectEncryptionAlg+" "+v.RequestObjectEncryptionEnc))
 	t.field("initiate_login_uri", v.InitiateLoginURI)
 	if v.SelfRegistered {
 		t.field("self_registered", "true")

@@ -196,7 +196,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Pushed: d.store, Tokens: d.store, Sessions: d.store,
 		Signer: d.keyring, Opaque: d.master, Secrets: d.master, Pseudonyms: d.master, Encrypter: d.keys, Browser: browser, Audit: n.audit,
 		Assertions: d.keys, AssertionStore: d.store,
-		RequestObjects: d.keys, Documents: d.outbound,
+		RequestObjects: d.keys, Decrypter: d.keyring, Documents: d.outbound,
 		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, Now: d.now, Logger: d.logger,
 	})
 	n.register = registration.New(registration.Config{

@@ -80,7 +80,7 @@ func (s *Service) createClient(ctx context.Context, in ClientInput, store func(c
 		}
 		c.Secrets = []idp.ClientSecret{kept}
 	}
-	if err := s.signingKeys.Ensure(ctx, c.SigningAlgorithms()...); err != nil {
+	if err := s.signingKeys.Ensure(ctx, c.KeyAlgorithms()...); err != nil {
 		return idp.Client{}, "", fmt.Errorf("admin: make signing keys: %w", err)
 	}
 	if err := store(ctx, c, s.event(ctx, now, idp.EventClientCreated, c.ClientID)); err != nil {
@@ -139,7 +139,7 @@ func (s *Service) UpdateClient(ctx context.Context, clientID string, change func
 	if len(fields) == 0 {
 		return c, nil
 	}
-	if err := s.signingKeys.Ensure(ctx, c.SigningAlgorithms()...); err != nil {
+	if err := s.signingKeys.Ensure(ctx, c.KeyAlgorithms()...); err != nil {
 		return idp.Client{}, fmt.Errorf("admin: make signing keys: %w", err)
 	}
 	return s.saveClient(ctx, c, fields)

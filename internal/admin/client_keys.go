@@ -75,6 +75,7 @@ func (s *Service) checkClientKeys(f *faults, m idp.ClientMetadata) {
 	algorithm(f, "userinfo_signed_response_alg", m.UserinfoSignedResponseAlg)
 	checkEncryption(f, "id_token_encrypted_response", m.IDTokenEncryptedResponseAlg, m.IDTokenEncryptedResponseEnc, m.HasKeys())
 	checkEncryption(f, "userinfo_encrypted_response", m.UserinfoEncryptedResponseAlg, m.UserinfoEncryptedResponseEnc, m.HasKeys())
+	checkEncryption(f, "request_object_encryption", m.RequestObjectEncryptionAlg, m.RequestObjectEncryptionEnc, true)
 }
 
 func checkEncryption(f *faults, field, alg, enc string, keys bool) {

@@ -60,7 +60,7 @@ func (s *Service) ChangeRegisteredClient(ctx context.Context, clientID string, m
 	now := s.now()
 	secret, kept, err := s.secretForChange(c, now)
 	if err == nil {
-		err = s.signingKeys.Ensure(ctx, c.SigningAlgorithms()...)
+		err = s.signingKeys.Ensure(ctx, c.KeyAlgorithms()...)
 	}
 	if err != nil {
 		return idp.Client{}, "", fmt.Errorf("admin: change client %q: %w", clientID, err)

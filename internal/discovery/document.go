@@ -56,7 +56,7 @@ type Document struct {
 
 	IDTokenSigningAlgs  []string // RS256 must be among them (OIDC Discovery section 3)
 	UserinfoSigningAlgs []string
-	EncryptionAlgs      []string // of ID tokens and userinfo
+	EncryptionAlgs      []string // of ID tokens, userinfo and request objects
 	EncryptionEncs      []string
 
 	ServiceDocumentation string // URL for developers
@@ -132,6 +132,8 @@ type metadata struct {
 	// No address is read that was not registered.
 	RequireRequestURIRegistration bool     `json:"require_request_uri_registration,omitempty"`
 	RequestObjectSigningAlgs      []string `json:"request_object_signing_alg_values_supported,omitempty"`
+	RequestObjectEncryptionAlgs   []string `json:"request_object_encryption_alg_values_supported,omitempty"`
+	RequestObjectEncryptionEncs   []string `json:"request_object_encryption_enc_values_supported,omitempty"`
 
 	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests,omitempty"`
 
@@ -206,6 +208,7 @@ func Render(d Document) Pages {
 	if m.AuthorizationEndpoint != "" && len(d.RequestObjectAlgs) > 0 {
 		m.RequestParameter, m.RequestURIParameter, m.RequireRequestURIRegistration = true, true, true
 		m.RequestObjectSigningAlgs = d.RequestObjectAlgs
+		m.RequestObjectEncryptionAlgs, m.RequestObjectEncryptionEncs = d.EncryptionAlgs, d.EncryptionEncs
 	}
 	if m.TokenEndpoint != "" {
 		m.TokenAuthMethods, m.TokenAuthSigningAlgs = d.TokenAuthMethods, d.AuthSigningAlgs

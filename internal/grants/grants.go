@@ -120,6 +120,7 @@ type Config struct {
 	Audit      Audit
 	// RequestObjects and Documents are for what clients sign of their requests.
 	RequestObjects RequestObjects
+	Decrypter      Decrypter
 	Documents      Documents
 	Lifetimes      idp.Lifetimes
 

@@ -21,6 +21,12 @@ type RequestObjects interface {
 	VerifyRequestObject(ctx context.Context, client *idp.Client, issuer, raw string) (map[string]json.RawMessage, error)
 }
 
+// Decrypter opens what clients encrypt to this issuer; implemented by
+// *tokens.Keyring.
+type Decrypter interface {
+	Decrypt(raw, alg, enc string) (string, error)
+}
+
 // Documents reads what clients registered by its address. What accept refuses
 // fails as if it were not there. Implemented by *outbound.Fetcher.
 type Documents interface {
@@ -90,8 +96,17 @@ func (s *Service) fetchObject(ctx context.Context, client *idp.Client, address s
 	return raw, nil
 }
 
-// readObject verifies a request object and returns the parameters in it.
+// readObject opens a request object if it is encrypted, verifies it and returns
+// the parameters in it. What was inside an encryption is signed like any other:
+// encryption says nothing about whom it is from (RFC 9101 section 6.1).
 func (s *Service) readObject(ctx context.Context, client *idp.Client, outer parameters, raw string) (parameters, *Error) {
+	if strings.Count(raw, ".") == 4 {
+		content, err := s.Decrypter.Decrypt(raw, client.RequestObjectEncryptionAlg, client.RequestObjectEncryptionEnc)
+		if err != nil {
+			return outer, invalidRequestObject(err)
+		}
+		raw = content
+	}
 	claims, err := s.RequestObjects.VerifyRequestObject(ctx, client, s.Issuer, raw)
 	if err != nil {
 		return outer, invalidRequestObject(err)

@@ -87,6 +87,10 @@ type ClientMetadata struct {
 	// AssertionAlgorithms (RFC 9101, OpenID Connect Core section 6).
 	RequestURIs             []string `json:"request_uris,omitempty" yaml:"request_uris,omitempty"`
 	RequestObjectSigningAlg string   `json:"request_object_signing_alg,omitempty" yaml:"request_object_signing_alg,omitempty"`
+	// RequestObjectEncryptionAlg is how it may encrypt them to the server after
+	// signing; empty allows no encryption, an empty enc all ContentEncryptions.
+	RequestObjectEncryptionAlg string `json:"request_object_encryption_alg,omitempty" yaml:"request_object_encryption_alg,omitempty"`
+	RequestObjectEncryptionEnc string `json:"request_object_encryption_enc,omitempty" yaml:"request_object_encryption_enc,omitempty"`
 	// RequireSignedRequestObject refuses its authorization requests that are not
 	// in a signed request object (RFC 9101 section 10.5).
 	RequireSignedRequestObject bool `json:"require_signed_request_object,omitempty" yaml:"require_signed_request_object,omitempty"`

@@ -60,14 +60,18 @@ func AssertionAlgorithms() []string {
 // HasKeys reports whether the client registered keys of its own.
 func (m *ClientMetadata) HasKeys() bool { return len(m.JWKS) > 0 || m.JWKSURI != "" }
 
-// SigningAlgorithms lists the algorithms that the client's tokens and answers
-// are signed with where that is not the default, for which there must be keys.
-func (m *ClientMetadata) SigningAlgorithms() []string {
+// KeyAlgorithms lists the algorithms for which the server must have keys of its
+// own to serve the client: what it signs for it where that is not the default,
+// and what the client encrypts to it.
+func (m *ClientMetadata) KeyAlgorithms() []string {
 	var algs []string
 	for _, alg := range []string{m.AccessTokenSigningAlg, m.IDTokenSignedResponseAlg, m.UserinfoSignedResponseAlg} {
-		if slices.Contains(Algorithms(), alg) && !slices.Contains(algs, alg) {
+		if slices.Contains(Algorithms(), alg) {
 			algs = append(algs, alg)
 		}
+	}
+	if slices.Contains(EncryptionAlgorithms(), m.RequestObjectEncryptionAlg) {
+		algs = append(algs, m.RequestObjectEncryptionAlg)
 	}
 	return algs
 }

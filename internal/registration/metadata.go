@@ -21,7 +21,7 @@ var clientFields = []string{
 	"jwks", "jwks_uri", "sector_identifier_uri", "subject_type",
 	"id_token_signed_response_alg", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
 	"userinfo_signed_response_alg", "userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc",
-	"request_uris", "request_object_signing_alg", "require_signed_request_object", "require_pushed_authorization_requests",
+	"request_uris", "request_object_signing_alg", "request_object_encryption_alg", "request_object_encryption_enc", "require_signed_request_object", "require_pushed_authorization_requests",
 	"default_max_age", "require_auth_time", "default_acr_values", "initiate_login_uri",
 	"post_logout_redirect_uris", "frontchannel_logout_uri", "frontchannel_logout_session_required",
 	"backchannel_logout_uri", "backchannel_logout_session_required",

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -74,8 +75,10 @@ func generatePrivate(alg string) (crypto.Signer, error) {
 		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	case idp.AlgRS256:
 		return rsa.GenerateKey(rand.Reader, rs256Bits)
-	case idp.AlgPS256:
+	case idp.AlgPS256, idp.AlgRSAOAEP256:
 		return rsa.GenerateKey(rand.Reader, ps256Bits)
+	case idp.AlgECDHES, idp.AlgECDHESA256KW:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case idp.AlgEdDSA:
 		_, private, err := ed25519.GenerateKey(rand.Reader)
 		return private, err
@@ -151,9 +154,12 @@ func hashOf(alg string) crypto.Hash {
 func fits(alg string, public crypto.PublicKey) bool {
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:
+		if isEncryption(alg) {
+			return alg != idp.AlgRSAOAEP256 && p.Curve == elliptic.P256()
+		}
 		return curves[alg] != nil && p.Curve == curves[alg]
 	case *rsa.PublicKey:
-		return alg == idp.AlgRS256 && p.N.BitLen() >= rs256Bits || alg == idp.AlgPS256 && p.N.BitLen() >= ps256Bits
+		return alg == idp.AlgRS256 && p.N.BitLen() >= rs256Bits || (alg == idp.AlgPS256 || alg == idp.AlgRSAOAEP256) && p.N.BitLen() >= ps256Bits
 	case ed25519.PublicKey:
 		return alg == idp.AlgEdDSA
 	}
@@ -171,8 +177,19 @@ func thumbprint(public crypto.PublicKey) (string, error) {
 }
 
 func publicJWK(alg, kid string, public crypto.PublicKey) jose.JSONWebKey {
-	return jose.JSONWebKey{Key: public, KeyID: kid, Algorithm: alg, Use: "sig"}
+	use := useSignature
+	if isEncryption(alg) {
+		use = useEncryption
+	}
+	return jose.JSONWebKey{Key: public, KeyID: kid, Algorithm: alg, Use: use}
 }
+
+// isEncryption reports whether keys of the algorithm are for others to encrypt
+// to: they never sign, and nothing is verified with them.
+func isEncryption(alg string) bool { return slices.Contains(idp.EncryptionAlgorithms(), alg) }
+
+// keyAlgorithms lists everything that the server may have keys for.
+func keyAlgorithms() []string { return append(idp.Algorithms(), idp.EncryptionAlgorithms()...) }
 
 // signatureSize returns the length of the key's signatures in bytes.
 func (k *signingKey) signatureSize() int {

@@ -164,7 +164,7 @@ func (k *Keyring) Maintain(ctx context.Context) error {
 		return nil
 	}
 	var due []string
-	for _, alg := range idp.Algorithms() {
+	for _, alg := range keyAlgorithms() {
 		if _, ok := start[alg]; ok {
 			due = append(due, alg)
 		}
@@ -329,7 +329,7 @@ func (k *Keyring) generate(ctx context.Context, algs []string, reason string, ac
 // signer returns the key that signs with the algorithm now.
 func (k *Keyring) signer(alg string) (*signingKey, error) {
 	s, _ := k.current()
-	if key := s.signers[alg]; key != nil {
+	if key := s.signers[alg]; key != nil && !isEncryption(alg) {
 		return key, nil
 	}
 	return nil, fmt.Errorf("no key for %q: %w", alg, idp.ErrUnavailable)
@@ -357,7 +357,8 @@ type snapshot struct {
 	from, until time.Time              // where it holds; zero for open ends
 
 	states     []idp.StatedKey
-	signers    map[string]*signingKey // by algorithm
+	signers    map[string]*signingKey // by algorithm: those in use, of encryption too
+	openers    []*signingKey          // what others may encrypt to
 	accessKeys map[string]*signingKey // by encoded header
 	hintKeys   map[string]*signingKey // by encoded header
 	jwks       []byte
@@ -379,12 +380,19 @@ func newSnapshot(rows []idp.Key, keys map[string]*signingKey, now time.Time, ret
 		if key == nil {
 			continue
 		}
-		// ID tokens come back as hints long after their keys were superseded.
-		s.hintKeys[key.idHeader] = key
+		encryption := isEncryption(stated.Alg)
+		if !encryption {
+			// ID tokens come back as hints long after their keys were superseded.
+			s.hintKeys[key.idHeader] = key
+		}
 		if stated.State == idp.KeyRetired {
 			continue
 		}
-		s.accessKeys[key.accessHeader] = key
+		if encryption {
+			s.openers = append(s.openers, key)
+		} else {
+			s.accessKeys[key.accessHeader] = key
+		}
 		set.Keys = append(set.Keys, publicJWK(stated.Alg, stated.KID, key.public))
 		// A key that is published already is better than none, should the
 		// clock have been set back to before the active one began.
@@ -426,7 +434,7 @@ func (s *snapshot) holds(now time.Time) bool {
 
 // algorithms lists the algorithms that there is a key for.
 func (s *snapshot) algorithms() []string {
-	return slices.DeleteFunc(idp.Algorithms(), func(alg string) bool { return s.signers[alg] == nil })
+	return slices.DeleteFunc(keyAlgorithms(), func(alg string) bool { return s.signers[alg] == nil })
 }
 
 func latest(a, b time.Time) time.Time {
