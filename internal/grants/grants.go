@@ -140,11 +140,12 @@ type Service struct {
 	authorizeHandlers []authorizeHandler
 	grantTypes        map[string]grantType
 	guesses           *limiter
+	pushes            *limiter // of public clients: anybody may push for them
 }
 
 // New returns a Service.
 func New(cfg Config) *Service {
-	s := &Service{Config: cfg, guesses: newLimiter(cfg.Now)}
+	s := &Service{Config: cfg, guesses: newLimiter(cfg.Now, freeGuesses, guessInterval), pushes: newLimiter(cfg.Now, freePushes, pushInterval)}
 	s.wireFosite()
 	return s
 }

@@ -16,13 +16,15 @@ const (
 
 // limiter counts failures by key as a leaky bucket of one timestamp each.
 type limiter struct {
-	clock func() time.Time
-	mu    sync.Mutex
-	until map[string]time.Time // when the key's bucket is empty again
+	clock    func() time.Time
+	free     int           // how many are free
+	interval time.Duration // and how long each further one costs
+	mu       sync.Mutex
+	until    map[string]time.Time // when the key's bucket is empty again
 }
 
-func newLimiter(clock func() time.Time) *limiter {
-	return &limiter{clock: clock, until: map[string]time.Time{}}
+func newLimiter(clock func() time.Time, free int, interval time.Duration) *limiter {
+	return &limiter{clock: clock, free: free, interval: interval, until: map[string]time.Time{}}
 }
 
 // blocked returns how long the key must wait; 0 for not at all.
@@ -30,7 +32,7 @@ func (l *limiter) blocked(key string) time.Duration {
 	now := l.clock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	free := now.Add((freeGuesses - 1) * guessInterval)
+	free := now.Add(time.Duration(l.free-1) * l.interval)
 	if until := l.until[key]; until.After(free) {
 		return until.Sub(free)
 	}
@@ -56,5 +58,5 @@ func (l *limiter) failed(key string) {
 	if start.Before(now) {
 		start = now
 	}
-	l.until[key] = start.Add(guessInterval)
+	l.until[key] = start.Add(l.interval)
 }

@@ -70,7 +70,7 @@ func TestRFC6749_3_3_ScopeSyntax(t *testing.T) {
 // Guessing is free ten times, then it costs six seconds a guess.
 func TestLimiterLetsTenGuessesPass(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	l := newLimiter(func() time.Time { return now })
+	l := newLimiter(func() time.Time { return now }, freeGuesses, guessInterval)
 	for i := range freeGuesses {
 		if wait := l.blocked("k"); wait > 0 {
 			t.Fatalf("guess %d has to wait %v", i+1, wait)

@@ -56,6 +56,11 @@ func (s *Service) pushAuthorization(w http.ResponseWriter, r *http.Request) (*pu
 	if oauthErr != nil {
 		return nil, oauthErr
 	}
+	if client.Public() {
+		if err := s.notTooMany(ctx); err != nil {
+			return nil, err
+		}
+	}
 	// 2. What is no part of the request is not kept.
 	for _, name := range []string{"client_secret", "client_assertion", "client_assertion_type"} {
 		form.values.Del(name)
@@ -95,6 +100,25 @@ func (s *Service) pushAuthorization(w http.ResponseWriter, r *http.Request) (*pu
 	}
 	token := s.Opaque.MintOpaque(idp.OpaqueToken{Kind: idp.KindPushed, ExpiresOn: p.Handle.ExpiresOn, ID: p.Handle.ID}, p.Salt)
 	return &pushedResponse{idp.PushedRequestURN + token, int64(s.Lifetimes.PushedRequest / time.Second)}, nil
+}
+
+// What one address may push for public clients, which prove nothing: each push
+// is a row. The limit holds per node.
+const (
+	freePushes   = 60
+	pushInterval = time.Second
+)
+
+func (s *Service) notTooMany(ctx context.Context) *Error {
+	address := idp.RequestFrom(ctx).RemoteAddr
+	if wait := s.pushes.blocked(address); wait > 0 {
+		return &Error{
+			Code: "temporarily_unavailable", Description: "too many pushed requests; wait before the next",
+			Status: http.StatusTooManyRequests, RetryAfter: int(wait.Seconds()) + 1,
+		}
+	}
+	s.pushes.failed(address)
+	return nil
 }
 
 // asError says to the client what would be shown to a person.

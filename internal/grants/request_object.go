@@ -63,6 +63,9 @@ func (s *Service) openObject(ctx context.Context, form parameters) (_ parameters
 	case address != "":
 		raw, err = s.fetchObject(ctx, client, address)
 	}
+	if err == nil && client.SecurityProfile == idp.ProfileOIDCLegacy && unsigned(raw) {
+		err = unsignedNotSupported(address != "")
+	}
 	if err == nil {
 		var object parameters
 		if object, err = s.readObject(ctx, client, form, raw); err == nil {
@@ -71,6 +74,25 @@ func (s *Service) openObject(ctx context.Context, form parameters) (_ parameters
 	}
 	form.refusal = err
 	return form, false
+}
+
+// unsigned reports whether a request object says that it is not signed.
+func unsigned(raw string) bool {
+	encoded, _, _ := strings.Cut(raw, ".")
+	decoded, err := base64.RawURLEncoding.DecodeString(encoded)
+	var header struct {
+		Alg string `json:"alg"`
+	}
+	return err == nil && json.Unmarshal(decoded, &header) == nil && header.Alg == "none"
+}
+
+// unsignedNotSupported names what OpenID Connect Core section 3.1.2.6 has a
+// name for. OAuth knows of no unsigned objects: there they are invalid.
+func unsignedNotSupported(byReference bool) *Error {
+	if byReference {
+		return oauthError(http.StatusBadRequest, "request_uri_not_supported", "request objects have to be signed")
+	}
+	return oauthError(http.StatusBadRequest, "request_not_supported", "request objects have to be signed")
 }
 
 // fetchObject reads a request object from where the client registered that it

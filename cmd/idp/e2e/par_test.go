@@ -81,6 +81,21 @@ func TestRFC9126_PushedAuthorizationRequests(t *testing.T) {
 			code := b.Authorize(t, public.ByReference(uri), alice).Query().Get("code")
 			node.Exchange(t, public, code, p).Tokens(t)
 		})
+		t.Run("a public client does not push without end", func(t *testing.T) {
+			patient := &Node{Installation: inst, HTTP: node.Client("")}
+			pushes, a := 0, &Answer{Status: http.StatusCreated}
+			for ; a.Status == http.StatusCreated && pushes < 500; pushes++ {
+				a = patient.Push(t, public, public.Request(NewPKCE(), "scope", "openid"))
+			}
+			if pushes <= 60 {
+				t.Errorf("refused after %d", pushes)
+			}
+			a.WantError(t, 429, "temporarily_unavailable")
+			if a.Header.Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+			node.PushedURI(t, public, public.Request(NewPKCE(), "scope", "openid")) // others may
+		})
 		t.Run("secrets are not kept", func(t *testing.T) {
 			if strings.Contains(node.Logs(), web.Secret) {
 				t.Error("a secret is in the log")

@@ -45,7 +45,7 @@ func TestRFC9101_RequestObjects(t *testing.T) {
 		web := inst.WebClient(t, "--skip-consent", "--jwks-file", KeyFile(t, es, rs), "--request-uri", host.URL+"/object", "--request-uri", host.URL+"/hashed", "--request-uri", "https://10.0.0.1/object")
 		pinned := inst.WebClient(t, "--skip-consent", "--jwks-file", KeyFile(t, es, rs), "--request-object-signing-alg", "ES256", "--require-signed-request-object")
 		other := inst.WebClient(t, "--skip-consent", "--jwks-file", KeyFile(t, foreign))
-		legacy := inst.WebClient(t, "--skip-consent", "--security-profile", "oidc-legacy", "--jwks-file", KeyFile(t, rs))
+		legacy := inst.WebClient(t, "--skip-consent", "--security-profile", "oidc-legacy", "--jwks-file", KeyFile(t, rs), "--request-uri", host.URL+"/unsigned")
 		plain := inst.WebClient(t, "--skip-consent")
 		node := inst.Start(t)
 		b := node.NewBrowser(t)
@@ -107,6 +107,15 @@ func TestRFC9101_RequestObjects(t *testing.T) {
 			none := b64(`{"alg":"none"}`) + "." + b64(mustJSON(t, claims)) + "."
 			got := back(t, web.ByValue(none, "redirect_uri", web.RedirectURI, "state", "s"))
 			if got.Get("error") != "invalid_request_object" || got.Get("state") != "s" || got.Get("iss") != inst.Issuer {
+				t.Errorf("%v", got)
+			}
+			none = b64(`{"alg":"none"}`) + "." + b64(mustJSON(t, legacy.ObjectClaims(inst.Issuer, legacy.Request(NewPKCE()), nil))) + "."
+			if got := back(t, legacy.ByValue(none, "redirect_uri", legacy.RedirectURI)); got.Get("error") != "request_not_supported" {
+				t.Errorf("%v", got)
+			}
+			// oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported
+			uri := host.put("/unsigned", none)
+			if got := back(t, legacy.ByValue("", "request", "", "redirect_uri", legacy.RedirectURI, "request_uri", uri)); got.Get("error") != "request_uri_not_supported" {
 				t.Errorf("%v", got)
 			}
 		})
