@@ -44,6 +44,7 @@ func (s *Service) CreateUser(ctx context.Context, in UserInput) (idp.User, error
 	if in.ID == "" {
 		in.ID = newID(now).UUID()
 	}
+	dropEmptyAddress(&in.Profile)
 	var f faults
 	if !validSubject(in.ID) {
 		f.add("id", "must be 1 to 255 letters, digits and . _ ~ @ : | + = -")
@@ -125,6 +126,13 @@ func (s *Service) Memberships(ctx context.Context, idOrUsername string) (idp.Mem
 	return m, nil
 }
 
+// dropEmptyAddress leaves out an address that says nothing.
+func dropEmptyAddress(p *idp.Profile) {
+	if p.Address != nil && *p.Address == (idp.Address{}) {
+		p.Address = nil
+	}
+}
+
 // UserChange is what UpdateUser lets its caller alter.
 type UserChange struct {
 	Username string
@@ -144,6 +152,7 @@ func (s *Service) UpdateUser(ctx context.Context, idOrUsername string, change fu
 		altered.Profile.Address = &address
 	}
 	change(&altered)
+	dropEmptyAddress(&altered.Profile)
 	var f faults
 	if altered.Username != u.Username {
 		checkUsername(&f, altered.Username)
