@@ -197,6 +197,7 @@ func (o *outage) recovered(t *testing.T) {
 		t.Errorf("the login form that could not be sent does not work any more: %d", a.Status)
 	}
 	o.node.neverFailed(t)
+	o.node.wantQuiet(t, o.tokens.Access, o.tokens.Refresh, o.code, o.web.Secret, o.alice.Password)
 }
 
 // A database that is away is nobody's fault: what needs it says 503 and when
@@ -320,6 +321,7 @@ func TestLostCommit(t *testing.T) {
 		}
 	})
 	o.node.neverFailed(t)
+	o.node.wantQuiet(t, o.tokens.Access, o.tokens.Refresh, o.code, o.web.Secret, o.alice.Password)
 }
 
 // A server waits for a database that comes up later than itself, for a while,
