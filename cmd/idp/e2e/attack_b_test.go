@@ -15,6 +15,7 @@ import (
 // what is wrong with them is told to the client.
 func TestAttack_B_Parameters(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
+		t.Parallel() // most of it is waiting
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)
 		web := inst.WebClient(t, "--skip-consent")
@@ -83,10 +84,19 @@ func TestAttack_B_Parameters(t *testing.T) {
 		t.Run("B06_ProofKey", func(t *testing.T) {
 			p := NewPKCE()
 			for _, change := range [][]string{
-				{"code_challenge", "", "code_challenge_method", ""}, {"code_challenge", ""}, {"code_challenge_method", ""},
-				{"code_challenge_method", "plain"}, {"code_challenge_method", "s256"}, {"code_challenge_method", "S512"}, {"code_challenge_method", "S256 "},
-				{"code_challenge", p.Challenge[:42]}, {"code_challenge", p.Challenge + "A"}, {"code_challenge", p.Challenge + "="},
-				{"code_challenge", p.Challenge[:42] + "+"}, {"code_challenge", p.Challenge[:42] + "\x00"}, {"code_challenge", strings.Repeat("a", 128)},
+				{"code_challenge", "", "code_challenge_method", ""},
+				{"code_challenge", ""},
+				{"code_challenge_method", ""},
+				{"code_challenge_method", "plain"},
+				{"code_challenge_method", "s256"},
+				{"code_challenge_method", "S512"},
+				{"code_challenge_method", "S256 "},
+				{"code_challenge", p.Challenge[:42]},
+				{"code_challenge", p.Challenge + "A"},
+				{"code_challenge", p.Challenge + "="},
+				{"code_challenge", p.Challenge[:42] + "+"},
+				{"code_challenge", p.Challenge[:42] + "\x00"},
+				{"code_challenge", strings.Repeat("a", 128)},
 			} {
 				refuse(t, web.Request(p, change...), "invalid_request")
 			}

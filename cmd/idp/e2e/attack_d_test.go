@@ -131,8 +131,16 @@ func TestAttack_D_Pages(t *testing.T) {
 				}
 			}
 			for _, bad := range [][]string{
-				{"--name", "Pay\u202epal"}, {"--name", "a\u2066b"}, {"--name", "a\nb"}, {"--name", "a\x1b[31m"}, {"--name", "a\u200bb"},
-				{"--logo-uri", "javascript:alert(1)"}, {"--tos-uri", "javascript:alert(1)"}, {"--policy-uri", "data:text/html,x"}, {"--client-uri", "http://evil.tld/"}, {"--tos-uri", "//evil.tld"},
+				{"--name", "Pay\u202epal"},
+				{"--name", "a\u2066b"},
+				{"--name", "a\nb"},
+				{"--name", "a\x1b[31m"},
+				{"--name", "a\u200bb"},
+				{"--logo-uri", "javascript:alert(1)"},
+				{"--tos-uri", "javascript:alert(1)"},
+				{"--policy-uri", "data:text/html,x"},
+				{"--client-uri", "http://evil.tld/"},
+				{"--tos-uri", "//evil.tld"},
 			} {
 				if _, _, code := inst.Try(t, "", append([]string{"client", "create", unique("client"), "--redirect-uri", "https://app.example/cb"}, bad...)...); code == 0 {
 					t.Errorf("registered with %q", bad)

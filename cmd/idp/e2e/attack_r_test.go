@@ -436,6 +436,7 @@ func (n *Node) rss(t testing.TB) int {
 // a client do.
 func TestAttack_R_TLS(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
+		t.Parallel() // most of it is waiting
 		inst, trust := installTLS(t, engine)
 		service := inst.NewClient(t, "--grant-type", "client_credentials")
 		node := inst.Start(t)
