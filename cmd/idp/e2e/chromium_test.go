@@ -135,6 +135,23 @@ func (b *tab) appear(l look) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	// The page follows a moment later; a click before that would miss.
+	b.until(fmt.Sprintf(`matchMedia("(width: %dpx) and (prefers-color-scheme: %s)").matches`, l.width, l.theme))
+}
+
+// until waits for what comes a moment after the page.
+func (b *tab) until(condition string) {
+	b.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		holds, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](condition))
+		if err != nil {
+			b.t.Fatalf("%s: %v", condition, err)
+		}
+		if holds {
+			return
+		}
+	}
+	b.t.Errorf("never true: %s", condition)
 }
 
 // open goes to an address.
@@ -155,7 +172,10 @@ func (b *tab) goes(what string, status int, steps ...chromedp.Action[chromedp.Vo
 	defer cancel()
 	res, err := chromedp.RunResponse(ctx, steps...)
 	if err != nil {
-		b.t.Fatalf("%s: %v", what, err)
+		if picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot()); err == nil {
+			_ = os.WriteFile(filepath.Join(ArtifactDir(b.t), "stuck.png"), picture, 0o644)
+		}
+		b.t.Fatalf("%s at %s: %v (see stuck.png)", what, b.location(), err)
 	}
 	if int(res.Status) != status {
 		b.t.Fatalf("%s: status %d, want %d", what, res.Status, status)
@@ -423,21 +443,10 @@ func takeImages(t *testing.T, browser context.Context) {
 	take("demo.png", 1040, 780)
 }
 
-// focused waits until the element has the focus, which comes a moment after
-// the page.
+// focused checks that typing goes to the element.
 func (b *tab) focused(id string) {
 	b.t.Helper()
-	var got string
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		var err error
-		if got, err = chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.activeElement.id`)); err != nil {
-			b.t.Fatal(err)
-		}
-		if got == id {
-			return
-		}
-	}
-	b.t.Errorf("the focus is on %q, want %q", got, id)
+	b.until(fmt.Sprintf(`document.activeElement.id === %q`, id))
 }
 
 // toggles shows the password, which only scripts can.
