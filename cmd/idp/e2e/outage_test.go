@@ -255,6 +255,7 @@ func TestLostCommit(t *testing.T) {
 	}
 	lose := func(t *testing.T, statement string, send func() *Answer) {
 		t.Helper()
+		o.line.quiet(t) // the audit of what was before is written
 		o.line.loseAnswer(statement)
 		if a := send(); a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
 			t.Errorf("status %d, want 503: %s", a.Status, a.Body)
