@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"idp/internal/idp"
 )
@@ -87,6 +88,9 @@ func (s *Service) newHash(ctx context.Context, username string, password idp.Sec
 
 // User returns the account with this id or, if there is none, this user name.
 func (s *Service) User(ctx context.Context, idOrUsername string) (idp.User, error) {
+	if !utf8.ValidString(idOrUsername) { // names nobody, and a database may refuse to look
+		return idp.User{}, missing("user", idOrUsername)
+	}
 	u, err := s.store.User(ctx, idOrUsername)
 	if errors.Is(err, idp.ErrNotFound) {
 		u, err = s.store.UserByUsername(ctx, idOrUsername)
