@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	_ "modernc.org/sqlite" // the driver
 )
 
 // watch remembers every secret that passes on the wire: what the server hands
