@@ -541,6 +541,13 @@ func TestAuthorize_Rules(t *testing.T) {
 					t.Errorf("%s is %v, want %v", name, got, want)
 				}
 			}
+			// Who loses the role loses the scope of tokens that are out.
+			inst.CLI(t, "", "group", "remove-member", "staff", alice.Username)
+			told := node.Post(t, "/oauth2/introspect", silent, url.Values{"token": {tokens.Access}}).JSON(t)
+			if told["active"] != true || told["scope"] != "openid orders:read" {
+				t.Errorf("after losing the role: %v", told)
+			}
+			inst.CLI(t, "", "group", "add-member", "staff", alice.Username)
 			tokens, _ = signIn(t, bobs, bob, silent, ask...)
 			claims = node.Verify(t, tokens.Access, "at+jwt", "ES256")
 			if claims["scope"] != "openid orders:read" || tokens.Scope != "openid orders:read" || claims["entitlements"] != nil || claims["roles"] != nil || claims["groups"] != nil {

@@ -570,6 +570,9 @@ func TestAttack_S05_OldBackup(t *testing.T) {
 		if !strings.Contains(a.Header.Get("Location"), "error=login_required") {
 			t.Errorf("a session of before the backup: %d %s", a.Status, a.Header.Get("Location"))
 		}
+		if home := thief.Get(t, "/"); strings.Contains(home.Body, "You are signed in") {
+			t.Error("a session of before the backup looks signed in")
+		}
 		page = thief.Get(t, "/oauth2/auth?"+web.Request(NewPKCE()).Encode())
 		if page = thief.Login(t, page, alice.Username, alice.Password); !page.HasID("consent-form") {
 			t.Errorf("a consent of before the backup still counts: %d %s", page.Status, page.Header.Get("Location"))
