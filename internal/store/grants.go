@@ -89,7 +89,8 @@ func grantStateDests(st *idp.GrantState) []any {
 	dests := []any{
 		&g.Handle.ExpiresOn, &g.Handle.ID, &g.ClientID, &g.UserID, &g.SessionID, (*words)(&g.Scopes), (*words)(&g.Resources),
 		&g.RedirectURI, &g.RedirectURIOmitted, &g.Nonce, &g.CodeChallenge, &g.AuthTime, &g.ACR, (*words)(&g.AMR), &g.Salt,
-		&g.CreatedAt, &g.CodeExpiresAt, &g.CodeUsedAt, &g.Generation, &g.RotatedAt, &g.IdleExpiresAt, &g.ExpiresAt, &g.RevokedAt, document{&g.Claims},
+		&g.CreatedAt, &g.CodeExpiresAt, &g.CodeUsedAt, &g.Generation, &g.RotatedAt, &g.IdleExpiresAt, &g.ExpiresAt, &g.RevokedAt,
+		document{&g.Claims},
 	}
 	dests = append(dests, userDests(&st.User)...)
 	dests = append(dests, membershipDests(&st.Memberships)...)
