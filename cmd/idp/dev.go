@@ -207,7 +207,7 @@ type demoUser struct {
 
 type demoClient struct {
 	ClientID     string   `json:"client_id"`
-	ClientSecret string   `json:"client_secret,omitempty"`
+	ClientSecret string   `json:"client_secret"` // empty for a public client
 	GrantTypes   []string `json:"grant_types"`
 	RedirectURIs []string `json:"redirect_uris"`
 	Scopes       []string `json:"scopes"`

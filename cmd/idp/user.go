@@ -53,7 +53,23 @@ func profileFlags(cmd *cobra.Command) *fieldFlags[idp.Profile] {
 	f.text("birthdate", "birthdate, YYYY-MM-DD", func(p *p) *string { return &p.Birthdate })
 	f.text("zoneinfo", "time zone, like Europe/Paris", func(p *p) *string { return &p.Zoneinfo })
 	f.text("locale", "language, like en-US", func(p *p) *string { return &p.Locale })
+	f.text("address", "postal address as one text", func(p *p) *string { return &address(p).Formatted })
+	f.text("street-address", "address: street and number", func(p *p) *string { return &address(p).StreetAddress })
+	f.text("locality", "address: city", func(p *p) *string { return &address(p).Locality })
+	f.text("region", "address: state or province", func(p *p) *string { return &address(p).Region })
+	f.text("postal-code", "address: postal code", func(p *p) *string { return &address(p).PostalCode })
+	f.text("country", "address: country", func(p *p) *string { return &address(p).Country })
 	return f
+}
+
+// address returns the profile's own address, an empty one if it has none.
+func address(p *idp.Profile) *idp.Address {
+	var own idp.Address
+	if p.Address != nil {
+		own = *p.Address
+	}
+	p.Address = &own
+	return p.Address
 }
 
 func (a *app) userCommand() *cobra.Command {
@@ -292,6 +308,9 @@ func userTable(t *table, v userView) {
 	t.field("birthdate", v.Birthdate)
 	t.field("zoneinfo", v.Zoneinfo)
 	t.field("locale", v.Locale)
+	if a := v.Address; a != nil {
+		t.field("address", nonEmpty([]string{strings.Join(strings.Fields(a.Formatted), " "), a.StreetAddress, a.PostalCode, a.Locality, a.Region, a.Country})...)
+	}
 	t.field("groups", strings.Join(v.Groups, " "))
 	t.field("roles", strings.Join(v.Roles, " "))
 	t.field("created_at", when(v.CreatedAt))

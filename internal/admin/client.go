@@ -237,8 +237,8 @@ func (s *Service) RotateSecret(ctx context.Context, clientID string, grace time.
 	return secret, nil
 }
 
-// RevokeAll ends everything that was issued until now, for every client.
-// People stay signed in here; applications have to ask again.
+// RevokeAll ends everything that was issued until now, for every client, and
+// every session: the answer to a restored backup and to the worst of days.
 func (s *Service) RevokeAll(ctx context.Context) error {
 	now := s.now()
 	event := with(s.event(ctx, now, idp.EventTokenRevoked, "*"), "reason", "all tokens revoked by an operator")

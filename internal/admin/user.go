@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"idp/internal/idp"
 )
@@ -44,6 +45,7 @@ func (s *Service) CreateUser(ctx context.Context, in UserInput) (idp.User, error
 	if in.ID == "" {
 		in.ID = newID(now).UUID()
 	}
+	dropEmptyAddress(&in.Profile)
 	var f faults
 	if !validSubject(in.ID) {
 		f.add("id", "must be 1 to 255 letters, digits and . _ ~ @ : | + = -")
@@ -86,6 +88,9 @@ func (s *Service) newHash(ctx context.Context, username string, password idp.Sec
 
 // User returns the account with this id or, if there is none, this user name.
 func (s *Service) User(ctx context.Context, idOrUsername string) (idp.User, error) {
+	if !utf8.ValidString(idOrUsername) { // names nobody, and a database may refuse to look
+		return idp.User{}, missing("user", idOrUsername)
+	}
 	u, err := s.store.User(ctx, idOrUsername)
 	if errors.Is(err, idp.ErrNotFound) {
 		u, err = s.store.UserByUsername(ctx, idOrUsername)
@@ -125,6 +130,13 @@ func (s *Service) Memberships(ctx context.Context, idOrUsername string) (idp.Mem
 	return m, nil
 }
 
+// dropEmptyAddress leaves out an address that says nothing.
+func dropEmptyAddress(p *idp.Profile) {
+	if p.Address != nil && *p.Address == (idp.Address{}) {
+		p.Address = nil
+	}
+}
+
 // UserChange is what UpdateUser lets its caller alter.
 type UserChange struct {
 	Username string
@@ -144,6 +156,7 @@ func (s *Service) UpdateUser(ctx context.Context, idOrUsername string, change fu
 		altered.Profile.Address = &address
 	}
 	change(&altered)
+	dropEmptyAddress(&altered.Profile)
 	var f faults
 	if altered.Username != u.Username {
 		checkUsername(&f, altered.Username)

@@ -3,6 +3,7 @@ package grants
 import (
 	"context"
 	"errors"
+	"time"
 
 	"idp/internal/idp"
 )
@@ -53,6 +54,10 @@ func (s *Service) admit(u *unit) error {
 	g := u.state.Grant
 	if err := u.state.Gate(u.client, u.now); err != nil {
 		return invalidGrant("the grant is invalid, expired, revoked or was used before").because(err)
+	}
+	// Tokens count in whole seconds: in its last one a grant has none to give.
+	if !u.now.Truncate(time.Second).Before(g.ExpiresAt.Truncate(time.Second)) {
+		return invalidGrant("the grant is invalid, expired, revoked or was used before").because(idp.RefusedGrantExpired)
 	}
 	if !subset(g.Scopes, u.client.Scopes()) {
 		return invalidGrant("the grant is invalid, expired, revoked or was used before").

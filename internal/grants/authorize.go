@@ -83,6 +83,7 @@ type problem struct {
 	code    string
 	message string
 	reason  string // for log and audit
+	cause   error  // for the log; nil when reason says it all
 }
 
 // authorizationRequest is a checked authorization request.
@@ -127,7 +128,7 @@ const maxRequest = 5 << 10
 // parameters of its authorization request.
 func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
 	malformed := func(reason string) (idp.Flow, parameters, *problem) {
-		return idp.Flow{}, parameters{}, &problem{http.StatusBadRequest, "invalid_request", "The application sent a request that cannot be read.", reason}
+		return idp.Flow{}, parameters{}, &problem{status: http.StatusBadRequest, code: "invalid_request", message: "The application sent a request that cannot be read.", reason: reason}
 	}
 	var raw string
 	switch r.Method {
@@ -160,8 +161,8 @@ func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
 	}
 	if bound := s.Browser.Bound(r); bound == nil || subtle.ConstantTimeCompare(bound, flow.Browser) != 1 {
 		return idp.Flow{}, parameters{}, &problem{
-			http.StatusForbidden, "wrong_browser",
-			"This sign-in was started in another browser. Go back to the application and start again.", "flow of another browser",
+			status: http.StatusForbidden, code: "wrong_browser", reason: "flow of another browser",
+			message: "This sign-in was started in another browser. Go back to the application and start again.",
 		}
 	}
 	form, err = parseParameters(flow.Request)
@@ -190,7 +191,7 @@ func (s *Service) startFlow(ctx context.Context, form parameters) (idp.Flow, par
 // look the same.
 func (s *Service) trust(form parameters) (*authorizationRequest, *problem) {
 	reject := func(code, message, reason string) (*authorizationRequest, *problem) {
-		return nil, &problem{http.StatusBadRequest, code, message, reason}
+		return nil, &problem{status: http.StatusBadRequest, code: code, message: message, reason: reason}
 	}
 	for _, name := range form.duplicated {
 		if name == "client_id" || name == "redirect_uri" {
@@ -329,7 +330,7 @@ func (s *Service) interact(w http.ResponseWriter, r *http.Request, page string, 
 	flow.Browser = s.Browser.Bind(w, r)
 	sealed, err := s.Opaque.SealFlow(flow)
 	if err != nil {
-		s.reject(w, r, &problem{http.StatusInternalServerError, "server_error", "Something went wrong here.", err.Error()})
+		s.reject(w, r, &problem{status: http.StatusInternalServerError, code: "server_error", message: "Something went wrong here.", reason: err.Error(), cause: err})
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -478,12 +479,23 @@ func (s *Service) longestAccessToken(req *authorizationRequest) time.Duration {
 	return longest
 }
 
-// refuse tells the client, through the browser, that it gets nothing.
+// refuse tells the client, through the browser, that it gets nothing. When it
+// is the server that cannot answer, a person is told to try again, and only a
+// silent request is sent back with temporarily_unavailable (RFC 6749 section
+// 4.1.2.1).
 func (s *Service) refuse(w http.ResponseWriter, r *http.Request, req *authorizationRequest, err *Error) {
 	record := idp.RequestFrom(r.Context())
 	record.Outcome, record.Cause = err.Code, err
 	if err.Code == "temporarily_unavailable" {
 		w.Header().Set("Retry-After", "1")
+		if !req.prompts("none") {
+			// Somebody is there who can try again, and then nothing is lost.
+			s.reject(w, r, &problem{
+				status: http.StatusServiceUnavailable, code: err.Code, reason: err.Error(), cause: err,
+				message: "The service cannot answer right now. Nothing is lost: reload this page in a moment.",
+			})
+			return
+		}
 	}
 	s.Audit.Note(r.Context(), idp.Event{
 		Kind: idp.EventAuthorizationRefused, At: s.now(), ClientID: req.client.ClientID, UserID: record.Subject,
@@ -495,7 +507,10 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, req *authorizat
 // reject tells the person that nothing can be done.
 func (s *Service) reject(w http.ResponseWriter, r *http.Request, p *problem) {
 	record := idp.RequestFrom(r.Context())
-	record.Outcome, record.Cause = p.code, errors.New(p.reason)
+	record.Outcome, record.Cause = p.code, p.cause
+	if p.cause == nil {
+		record.Cause = errors.New(p.reason)
+	}
 	s.Audit.Note(r.Context(), idp.Event{
 		Kind: idp.EventAuthorizationRejected, At: s.now(),
 		Detail: map[string]string{"error": p.code, "reason": p.reason},

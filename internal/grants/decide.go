@@ -102,7 +102,8 @@ func (f facts) needsConsent() bool {
 	if req.prompts("consent") && !askedAnew {
 		return true
 	}
-	if req.client.SkipConsent {
+	proven := req.client.ImpersonationProof(req.redirectURI)
+	if req.client.SkipConsent && proven {
 		return false
 	}
 	if consent == nil || !consent.Stands() || req.client.Gate(consent.GrantedAt) != nil {
@@ -110,7 +111,7 @@ func (f facts) needsConsent() bool {
 	}
 	covered := subset(f.asked, consent.Scopes) && subset(req.target.audiences(), consent.Resources) &&
 		slices.Contains(consent.RedirectOrigins, idp.RedirectOrigin(req.redirectURI))
-	remembered := consent.Remembered && req.client.ImpersonationProof(req.redirectURI)
+	remembered := consent.Remembered && proven
 	return !covered || !remembered && !askedAnew
 }
 

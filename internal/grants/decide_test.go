@@ -72,6 +72,10 @@ func TestDecide(t *testing.T) {
 		{"select_account after login", func(w *world) { w.prompt, w.who.Session.AuthTime = []string{"select_account"}, after }, stepIssue, ""},
 		{"not in the client's groups", func(w *world) { w.client.AllowedGroups = []string{"staff"} }, stepFail, "access_denied"},
 		{"no role for the only scope", func(w *world) { w.scopes, w.granted = []string{"admin"}, []string{} }, stepFail, "access_denied"},
+		{"consent skipped, but anybody may listen on the loopback port", func(w *world) {
+			w.client.TokenEndpointAuthMethod, w.client.SkipConsent = idp.AuthNone, true
+			w.client.RedirectURIs, w.who.Consent = []string{"http://127.0.0.1/cb"}, nil
+		}, stepConsent, ""},
 		{"public client on loopback", func(w *world) {
 			w.client.TokenEndpointAuthMethod = idp.AuthNone
 			w.client.RedirectURIs = []string{"http://127.0.0.1/cb"}

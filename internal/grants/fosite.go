@@ -317,6 +317,7 @@ func (idTokens) CanSkipClientAuth(context.Context, fosite.AccessRequester) bool 
 func (idTokens) CanHandleTokenEndpointRequest(context.Context, fosite.AccessRequester) bool {
 	return true
 }
+
 func (idTokens) HandleTokenEndpointRequest(context.Context, fosite.AccessRequester) error { return nil }
 
 func (idTokens) PopulateTokenEndpointResponse(ctx context.Context, _ fosite.AccessRequester, answer fosite.AccessResponder) error {

@@ -161,7 +161,8 @@ func (s *Service) findRefresh(ctx context.Context, raw string) (found, error) {
 	return f, err
 }
 
-// alive applies the gate to a token that was found, or says why it was not.
+// alive applies the gate to a token that was found, or says why it was not. A
+// scope that its person lost the role for is not there any more.
 func (s *Service) alive(t idp.AccessToken, state *idp.GrantState, err error) (found, error) {
 	switch {
 	case errors.Is(err, idp.ErrUnavailable):
@@ -179,11 +180,23 @@ func (s *Service) alive(t idp.AccessToken, state *idp.GrantState, err error) (fo
 	if state.Gate(client, s.now()) != nil {
 		return found{}, errDead
 	}
+	t.Scopes = s.permitted(target{scopes: t.Scopes, resources: s.resourcesOf(t.Audience)}, state.Memberships)
 	f := found{token: t, user: &state.User}
 	if state.Grant.Claims != nil {
 		f.claims = state.User.Requested(state.Grant.Claims.Userinfo, client.Scopes())
 	}
 	return f, nil
+}
+
+// resourcesOf returns the registered resources of an audience.
+func (s *Service) resourcesOf(audience []string) []*idp.Resource {
+	var out []*idp.Resource
+	for _, aud := range audience {
+		if r, ok := s.Directory.Resource(aud); ok {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // entitled reports whether the client may still have what the token gives: who

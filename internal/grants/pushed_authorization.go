@@ -134,8 +134,8 @@ func (p *problem) asError() *Error {
 // whatever the reason.
 func spentRequestURI(reason string) *problem {
 	return &problem{
-		http.StatusBadRequest, "invalid_request_uri",
-		"This sign-in has expired or was completed before. Go back to the application and start again.", reason,
+		status: http.StatusBadRequest, code: "invalid_request_uri", reason: reason,
+		message: "This sign-in has expired or was completed before. Go back to the application and start again.",
 	}
 }
 
@@ -147,8 +147,10 @@ var errSpent = errors.New("request_uri was used")
 func (s *Service) startPushed(ctx context.Context, form parameters) (idp.Flow, parameters, *problem) {
 	flow, err := s.openPushed(ctx, form)
 	if errors.Is(err, idp.ErrUnavailable) {
-		idp.RequestFrom(ctx).Cause = err
-		return flow, form, &problem{http.StatusServiceUnavailable, "temporarily_unavailable", "The server cannot answer just now. Try again in a moment.", err.Error()}
+		return flow, form, &problem{
+			status: http.StatusServiceUnavailable, code: "temporarily_unavailable", reason: err.Error(), cause: err,
+			message: "The service cannot answer right now. Nothing is lost: reload this page in a moment.",
+		}
 	}
 	if err != nil {
 		return flow, form, spentRequestURI(err.Error())

@@ -216,5 +216,5 @@ func (p *problem) instead(refusal *Error) *problem {
 	if refusal == nil {
 		return p
 	}
-	return &problem{http.StatusBadRequest, refusal.Code, "The application sent a request that cannot be read.", refusal.Error()}
+	return &problem{status: http.StatusBadRequest, code: refusal.Code, message: "The application sent a request that cannot be read.", reason: refusal.Error(), cause: refusal}
 }

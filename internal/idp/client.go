@@ -119,7 +119,8 @@ type ClientMetadata struct {
 	AllowedCORSOrigins []string `json:"allowed_cors_origins,omitempty" yaml:"allowed_cors_origins,omitempty"`
 	// AllowedGroups limits who may sign in to it; empty means everybody.
 	AllowedGroups []string `json:"allowed_groups,omitempty" yaml:"allowed_groups,omitempty"`
-	// SkipConsent is for the company's own applications.
+	// SkipConsent is for the company's own applications. It holds only where the
+	// redirect proves that it is they who ask: see ImpersonationProof.
 	SkipConsent bool `json:"skip_consent,omitempty" yaml:"skip_consent,omitempty"`
 	// PKCEOptional lets a confidential client leave PKCE out; S256 stays the
 	// only method.

@@ -21,8 +21,8 @@ var (
 	// ErrUnavailable says that a dependency is away: try again later. It must
 	// never be answered as a refusal of the caller's credentials.
 	ErrUnavailable = errors.New("temporarily unavailable")
-	// ErrThrottled says that too many attempts were made. See ThrottledError
-	// for how long to wait.
+	// ErrThrottled says that too many attempts were made. An error that wraps it
+	// and has RetryAfter() time.Duration says how long to wait.
 	ErrThrottled = errors.New("too many attempts")
 	// ErrCredentials says that user name or password is wrong, without saying
 	// which.

@@ -46,7 +46,7 @@ type Interaction struct {
 	Client    *Client // nil for a flow without a request
 	LoginHint string
 	UILocales string
-	// Switch says that the request asks the person to choose an account.
+	// SelectAccount says that the request asks the person to choose an account.
 	SelectAccount bool
 	// Scopes and Resources are what the person is asked to allow.
 	Scopes      []ConsentScope

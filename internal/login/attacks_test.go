@@ -27,6 +27,13 @@ func TestAttack_D04_ForgedForms(t *testing.T) {
 		"cross-site fetch":  {func(r *http.Request, _ url.Values, _ string) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, "cross_origin"},
 		"sibling host":      {func(r *http.Request, _ url.Values, _ string) { r.Header.Set("Sec-Fetch-Site", "same-site") }, "cross_origin"},
 		"foreign origin":    {func(r *http.Request, _ url.Values, _ string) { oldBrowser(r, "https://evil.example") }, "cross_origin"},
+		"plain http twin": {func(r *http.Request, _ url.Values, _ string) {
+			oldBrowser(r, strings.Replace(issuer, "https:", "http:", 1))
+		}, "cross_origin"},
+		"own origin, cross-site": {func(r *http.Request, _ url.Values, _ string) {
+			r.Header.Set("Origin", issuer)
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+		}, "cross_origin"},
 		"opaque origin":     {func(r *http.Request, _ url.Values, _ string) { oldBrowser(r, "null") }, "cross_origin"},
 		"no browser cookie": {func(r *http.Request, _ url.Values, _ string) { without(r, browserCookie) }, "other_browser"},
 		"binding cookie doubled": {func(r *http.Request, _ url.Values, _ string) {

@@ -31,7 +31,7 @@ func (*expiredFlow) Unwrap() error { return errFlowExpired }
 // of a form that a page of ours showed in this browser, not too long ago.
 func (l *Login) submitted(w http.ResponseWriter, r *http.Request) (url.Values, idp.Flow, error) {
 	// 1. From here, as the browser says.
-	if err := l.origin.Check(r); err != nil {
+	if !l.sameOrigin(r) {
 		return nil, idp.Flow{}, l.forged(r, errCrossOrigin)
 	}
 	// 2. A form, small, in one spelling, each field once.
@@ -45,6 +45,21 @@ func (l *Login) submitted(w http.ResponseWriter, r *http.Request) (url.Values, i
 		err = l.forged(r, err)
 	}
 	return form, flow, err
+}
+
+// sameOrigin takes the word of Sec-Fetch-Site, and in browsers that do not send
+// it that of Origin. http.CrossOriginProtection is laxer in two ways: there
+// http://host passes for https://host, and a trusted Origin outweighs a
+// Sec-Fetch-Site that says cross-site.
+func (l *Login) sameOrigin(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+		origin := r.Header.Get("Origin")
+		return origin == "" || origin == l.origin
+	}
+	return false
 }
 
 // forgeries names in the audit why a form was not believed.

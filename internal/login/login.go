@@ -92,20 +92,19 @@ type Login struct {
 	Config
 	base   string // the issuer's path, without a slash at its end
 	host   string
-	origin *http.CrossOriginProtection
+	origin string // the issuer's, as browsers spell it
 }
 
 // New returns a Login.
 func New(cfg Config) *Login {
-	l := &Login{Config: cfg, host: cfg.Issuer, origin: http.NewCrossOriginProtection()}
+	l := &Login{Config: cfg, host: cfg.Issuer}
 	if cfg.Logger == nil {
 		l.Logger = slog.New(slog.DiscardHandler)
 	}
 	if u, err := url.Parse(cfg.Issuer); err == nil && u.Host != "" {
 		l.host, l.base = u.Host, strings.TrimSuffix(u.EscapedPath(), "/")
 		l.Secure = l.Secure || u.Scheme == "https"
-		// A proxy may have changed the Host that the default compares with.
-		_ = l.origin.AddTrustedOrigin(u.Scheme + "://" + u.Host)
+		l.origin = u.Scheme + "://" + strings.TrimSuffix(u.Host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
 	}
 	return l
 }

@@ -66,6 +66,9 @@ func (s *Store) migrate(ctx context.Context) ([]string, error) {
 		// A row in a table, as some engines and poolers know no advisory locks.
 		locker, err := lock.NewPostgresTableLocker(
 			lock.WithTableName(migrationLockTable),
+			// A start that was killed holds up the next one for so long.
+			lock.WithTableLeaseDuration(10*time.Second),
+			lock.WithTableHeartbeatInterval(2*time.Second),
 			lock.WithTableLockTimeout(250*time.Millisecond, 4*300),
 			lock.WithTableUnlockTimeout(250*time.Millisecond, 4*30),
 			lock.WithTableLogger(s.cfg.Logger),
@@ -162,15 +165,21 @@ const (
 	sqliteHasMigrations   = `SELECT coalesce(max(name), '') FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'`
 )
 
-// Empty reports whether no migration ever ran on the database.
+const countMigrations = `SELECT count(*) FROM schema_migrations WHERE is_applied AND version_id > 0`
+
+// Empty reports whether no migration ever ran on the database. The runner's
+// books alone are no sign of one: they are there before the first, and stay
+// when that is broken off.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	question := postgresHasMigrations
 	if s.engine == engineSQLite {
 		question = sqliteHasMigrations
 	}
 	var table string
-	if err := one(ctx, s.port, []any{&table}, question); err != nil {
-		return false, err
+	if err := one(ctx, s.port, []any{&table}, question); err != nil || table == "" {
+		return err == nil, err
 	}
-	return table == "", nil
+	var applied int64
+	err := one(ctx, s.port, []any{&applied}, countMigrations)
+	return err == nil && applied == 0, err
 }

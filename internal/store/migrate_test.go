@@ -54,6 +54,27 @@ func TestMigrateTwiceAndAtOnce(t *testing.T) {
 	})
 }
 
+// A first start that is killed leaves the runner's books behind and nothing in
+// them: the next one begins anew.
+func TestMigrateAfterABrokenStart(t *testing.T) {
+	storetest.Engines(t, func(t *testing.T, url func(*testing.T) string) {
+		s, ctx := storetest.Open(t, store.Config{URL: url(t)}), t.Context()
+		for _, sql := range []string{
+			"CREATE TABLE schema_migrations (id integer PRIMARY KEY, version_id bigint NOT NULL, is_applied boolean NOT NULL, tstamp timestamp)",
+			"INSERT INTO schema_migrations (id, version_id, is_applied) VALUES (0, 0, true)",
+		} {
+			_, err := s.Exec(ctx, sql)
+			require.NoError(t, err)
+		}
+		empty, err := s.Empty(ctx)
+		require.NoError(t, err)
+		require.True(t, empty)
+		status, err := s.MigrationStatus(ctx)
+		require.NoError(t, err)
+		require.False(t, status[0].Applied)
+	})
+}
+
 // A second server on the same file is refused; the command line is not.
 func TestSQLiteServesOneServer(t *testing.T) {
 	t.Parallel()

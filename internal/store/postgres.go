@@ -87,7 +87,22 @@ func openPostgres(ctx context.Context, cfg *pgxpool.Config, logger *slog.Logger)
 	return &postgres{pool: pool, logger: logger}, nil
 }
 
-func (p *postgres) close() { p.pool.Close() }
+// closePatience is how long closing waits for connections that do not answer.
+const closePatience = 2 * time.Second
+
+// close does not wait for a database that is frozen: the process is going, and
+// the server notices broken connections.
+func (p *postgres) close() {
+	closed := make(chan struct{})
+	go func() {
+		p.pool.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closePatience):
+	}
+}
 
 func (p *postgres) ping(ctx context.Context) error {
 	return p.call(ctx, func(ctx context.Context, c *pgxpool.Conn) error {

@@ -46,10 +46,20 @@ func (s *Store) SetSetting(ctx context.Context, name string, value []byte, event
 	})
 }
 
+const endAllSessions = `
+UPDATE sessions SET ended_at = $1 WHERE ended_at IS NULL`
+
 // SetTokensValidAfter kills every token of every client that was issued before
-// at. The directory merges it into its clients.
+// at, and ends every session. The directory merges it into its clients.
 func (s *Store) SetTokensValidAfter(ctx context.Context, at time.Time, event idp.Event) error {
-	return s.SetSetting(ctx, settingTokensValidAfter, []byte(idp.Instant(at).Format(time.RFC3339Nano)), event)
+	at = idp.Instant(at)
+	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		if _, err := q.exec(ctx, upsertSetting, settingTokensValidAfter, []byte(at.Format(time.RFC3339Nano)), s.now()); err != nil {
+			return err
+		}
+		_, err := q.exec(ctx, endAllSessions, at)
+		return err
+	})
 }
 
 // tokensValidAfter reads what SetTokensValidAfter wrote; zero for nothing.

@@ -15,6 +15,7 @@ import (
 // what is wrong with them is told to the client.
 func TestAttack_B_Parameters(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
+		t.Parallel() // most of it is waiting
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)
 		web := inst.WebClient(t, "--skip-consent")
@@ -83,10 +84,19 @@ func TestAttack_B_Parameters(t *testing.T) {
 		t.Run("B06_ProofKey", func(t *testing.T) {
 			p := NewPKCE()
 			for _, change := range [][]string{
-				{"code_challenge", "", "code_challenge_method", ""}, {"code_challenge", ""}, {"code_challenge_method", ""},
-				{"code_challenge_method", "plain"}, {"code_challenge_method", "s256"}, {"code_challenge_method", "S512"}, {"code_challenge_method", "S256 "},
-				{"code_challenge", p.Challenge[:42]}, {"code_challenge", p.Challenge + "A"}, {"code_challenge", p.Challenge + "="},
-				{"code_challenge", p.Challenge[:42] + "+"}, {"code_challenge", p.Challenge[:42] + "\x00"}, {"code_challenge", strings.Repeat("a", 128)},
+				{"code_challenge", "", "code_challenge_method", ""},
+				{"code_challenge", ""},
+				{"code_challenge_method", ""},
+				{"code_challenge_method", "plain"},
+				{"code_challenge_method", "s256"},
+				{"code_challenge_method", "S512"},
+				{"code_challenge_method", "S256 "},
+				{"code_challenge", p.Challenge[:42]},
+				{"code_challenge", p.Challenge + "A"},
+				{"code_challenge", p.Challenge + "="},
+				{"code_challenge", p.Challenge[:42] + "+"},
+				{"code_challenge", p.Challenge[:42] + "\x00"},
+				{"code_challenge", strings.Repeat("a", 128)},
 			} {
 				refuse(t, web.Request(p, change...), "invalid_request")
 			}
@@ -531,6 +541,13 @@ func TestAuthorize_Rules(t *testing.T) {
 					t.Errorf("%s is %v, want %v", name, got, want)
 				}
 			}
+			// Who loses the role loses the scope of tokens that are out.
+			inst.CLI(t, "", "group", "remove-member", "staff", alice.Username)
+			told := node.Post(t, "/oauth2/introspect", silent, url.Values{"token": {tokens.Access}}).JSON(t)
+			if told["active"] != true || told["scope"] != "openid orders:read" {
+				t.Errorf("after losing the role: %v", told)
+			}
+			inst.CLI(t, "", "group", "add-member", "staff", alice.Username)
 			tokens, _ = signIn(t, bobs, bob, silent, ask...)
 			claims = node.Verify(t, tokens.Access, "at+jwt", "ES256")
 			if claims["scope"] != "openid orders:read" || tokens.Scope != "openid orders:read" || claims["entitlements"] != nil || claims["roles"] != nil || claims["groups"] != nil {

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	_ "modernc.org/sqlite" // the driver
 )
 
 // watch remembers every secret that passes on the wire: what the server hands
@@ -613,51 +615,77 @@ func TestAttack_E12_EndedInBetween(t *testing.T) {
 			status   int
 			perUser  bool // it ends more than one client's grants
 		}{
-			{name: "user disabled", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
-				end: func(t *testing.T, p *pair) { inst.CLI(t, "", "user", "disable", p.user.Username) }},
-			{name: "user deleted", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
-				end: func(t *testing.T, p *pair) { inst.CLI(t, "", "user", "delete", p.user.Username) }},
-			{name: "session revoked", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
-				end: func(t *testing.T, p *pair) { inst.CLI(t, "", "session", "revoke", "--user", p.user.Username) }},
-			{name: "signed out", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
+			{
+				name: "user disabled", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
+				end: func(t *testing.T, p *pair) { inst.CLI(t, "", "user", "disable", p.user.Username) },
+			},
+			{
+				name: "user deleted", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
+				end: func(t *testing.T, p *pair) { inst.CLI(t, "", "user", "delete", p.user.Username) },
+			},
+			{
+				name: "session revoked", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
+				end: func(t *testing.T, p *pair) { inst.CLI(t, "", "session", "revoke", "--user", p.user.Username) },
+			},
+			{
+				name: "signed out", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
 				end: func(t *testing.T, p *pair) {
 					page := p.browser.Get(t, "/logout")
 					p.browser.Submit(t, page, page.Form(t, "logout-form"), nil)
-				}},
-			{name: "consent withdrawn", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
+				},
+			},
+			{
+				name: "consent withdrawn", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
 				end: func(t *testing.T, p *pair) {
 					for _, c := range p.clients {
 						inst.CLI(t, "", "consent", "revoke", p.user.Username, c.ID)
 					}
-				}},
-			{name: "password reset", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
+				},
+			},
+			{
+				name: "password reset", perUser: true, exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
 				end: func(t *testing.T, p *pair) {
 					inst.CLI(t, "another good password "+Token()[:8]+"\n", "user", "set-password", p.user.Username, "--password-stdin")
-				}},
+				},
+			},
 			// A client that may not authenticate learns that (RFC 6749 section 5.2).
-			{name: "client disabled", exchange: "invalid_client", refresh: "invalid_client", status: http.StatusUnauthorized,
-				end: perClient(func(c Client) { inst.CLI(t, "", "client", "disable", c.ID) })},
-			{name: "client deleted", exchange: "invalid_client", refresh: "invalid_client", status: http.StatusUnauthorized,
-				end: perClient(func(c Client) { inst.CLI(t, "", "client", "delete", c.ID) })},
-			{name: "client's tokens revoked", exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
-				end: perClient(func(c Client) { inst.CLI(t, "", "token", "revoke", "--client", c.ID) })},
+			{
+				name: "client disabled", exchange: "invalid_client", refresh: "invalid_client", status: http.StatusUnauthorized,
+				end: perClient(func(c Client) { inst.CLI(t, "", "client", "disable", c.ID) }),
+			},
+			{
+				name: "client deleted", exchange: "invalid_client", refresh: "invalid_client", status: http.StatusUnauthorized,
+				end: perClient(func(c Client) { inst.CLI(t, "", "client", "delete", c.ID) }),
+			},
+			{
+				name: "client's tokens revoked", exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
+				end: perClient(func(c Client) { inst.CLI(t, "", "token", "revoke", "--client", c.ID) }),
+			},
 			// RFC 6749 section 5.2 names an error for a grant type that the client may not use.
-			{name: "authorization_code removed", exchange: "unauthorized_client", refresh: "unauthorized_client", status: bad,
+			{
+				name: "authorization_code removed", exchange: "unauthorized_client", refresh: "unauthorized_client", status: bad,
 				end: perClient(func(c Client) {
 					inst.CLI(t, "", "client", "update", c.ID, "--grant-type", "client_credentials", "--redirect-uri", "", "--response-type", "", "--scope", "orders:read")
-				})},
-			{name: "refresh_token removed", exchange: "invalid_grant", refresh: "unauthorized_client", status: bad,
+				}),
+			},
+			{
+				name: "refresh_token removed", exchange: "invalid_grant", refresh: "unauthorized_client", status: bad,
 				end: perClient(func(c Client) {
 					inst.CLI(t, "", "client", "update", c.ID, "--grant-type", "authorization_code", "--scope", "openid orders:read orders:write")
-				})},
-			{name: "scope removed", exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
+				}),
+			},
+			{
+				name: "scope removed", exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
 				end: perClient(func(c Client) {
 					inst.CLI(t, "", "client", "update", c.ID, "--scope", "openid offline_access orders:write")
-				})},
-			{name: "resource removed", exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
+				}),
+			},
+			{
+				name: "resource removed", exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
 				end: perClient(func(c Client) {
 					inst.CLI(t, "", "client", "update", c.ID, "--scope", "openid offline_access", "--audience", "")
-				})},
+				}),
+			},
 		}
 		shared := inst.NewUser(t)
 		pairs := make([]*pair, len(cases))
@@ -724,7 +752,7 @@ func TestAttack_E14_DatabaseFailsMidIssue(t *testing.T) {
 		inst.CLI(t, "", "migrate", "up")
 		alice := inst.NewUser(t)
 		web := inst.WebClient(t, "--access-token-format", "opaque")
-		cut, mend := func() {}, func() {}
+		var cut, mend func()
 		extra := map[string]string{}
 		if engine == "postgres" {
 			line := newLine(t, inst.DatabaseURL, "SET code_used_at") // the statement that spends a code
@@ -789,7 +817,6 @@ type line struct {
 
 	mu    sync.Mutex
 	armed bool
-	conns []net.Conn
 }
 
 func newLine(t *testing.T, databaseURL, word string) *line {

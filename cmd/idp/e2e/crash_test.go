@@ -94,6 +94,7 @@ func TestKilledNodesLoseAndDoubleNothing(t *testing.T) {
 			h.access = append(h.access, next.Access)
 		}
 		for _, n := range f.nodes {
+			n.wantQuiet(t, h.access...)
 			n.Stop(t) // the last audit rows are written by now at the latest
 		}
 		checkBooks(t, inst, h)
@@ -358,6 +359,23 @@ func (w *worker) signIn() {
 		}
 		code = w.authorize(p)
 	}
+	if rand.IntN(8) == 0 { // two at once: one at most gets tokens, and the family is over
+		got := 0
+		for _, a := range w.twice(CodeForm(w.client, code, p)) {
+			switch {
+			case a == nil:
+			case a.Status == http.StatusOK:
+				got++
+				w.saw(tokensOf(a), "")
+			case a.Status != http.StatusBadRequest || !strings.Contains(a.Body, `"invalid_grant"`):
+				w.history.violated("code exchange, twice at once: %d %s", a.Status, a.Body)
+			}
+		}
+		if got > 1 {
+			w.history.violated("a code was spent twice")
+		}
+		return
+	}
 	uncertain := false
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		a := w.post(CodeForm(w.client, code, p))
@@ -418,6 +436,15 @@ func (w *worker) authorize(p PKCE) string {
 func (w *worker) refresh() {
 	last := w.chain[len(w.chain)-1]
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {last}}
+	if rand.IntN(8) == 0 { // two at once have the same successor
+		for _, a := range w.twice(form) {
+			if a != nil && a.Status == http.StatusOK {
+				w.saw(tokensOf(a), last)
+			} else if a != nil {
+				w.history.violated("refresh, twice at once: %d %s", a.Status, a.Body)
+			}
+		}
+	}
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		a := w.post(form)
 		switch {
@@ -453,6 +480,16 @@ func (w *worker) saw(tk Tokens, parent string) {
 		h.violations = append(h.violations, "a refresh token has two successors: the family forks")
 	}
 	h.successor[parent] = tk.Refresh
+}
+
+// twice sends a request from two connections at the same moment.
+func (w *worker) twice(form url.Values) (answers [2]*Answer) {
+	var both sync.WaitGroup
+	for i := range answers {
+		both.Go(func() { answers[i] = w.post(form) })
+	}
+	both.Wait()
+	return answers
 }
 
 // post asks any node and returns nil when it is not known what became of it.

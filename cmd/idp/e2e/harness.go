@@ -73,7 +73,10 @@ func Binary(t testing.TB) string {
 // ArtifactDir is where screenshots and logs are kept.
 func ArtifactDir(t testing.TB) string {
 	t.Helper()
-	dir := filepath.Join(moduleRoot(), "test-artifacts")
+	dir := os.Getenv("TEST_ARTIFACTS")
+	if dir == "" {
+		dir = filepath.Join(moduleRoot(), "test-artifacts")
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,7 +13,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,30 +20,6 @@ import (
 
 	"github.com/chromedp/chromedp"
 )
-
-// chromium starts a headless browser with a profile of its own. Debian and
-// others name it differently.
-func chromium(t *testing.T) context.Context {
-	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		t.Fatal("this test needs Chromium: apt-get install chromium")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()), chromedp.IgnoreCertErrors)
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 // watcher is an application that watches the session from a frame and hears of
 // its end in another.
@@ -140,7 +114,7 @@ func logoutInChromium(t *testing.T, engine string, overTLS bool) {
 	}
 	for _, way := range []string{"oidcc-frontchannel-rp-initiated-logout", "asked on a page", "no application asked"} {
 		t.Run(way, func(t *testing.T) {
-			ctx := chromium(t)
+			ctx := chromium(t, chromedp.IgnoreCertErrors)
 			do := func(steps ...chromedp.Action[chromedp.Void]) (at string) {
 				t.Helper()
 				err := chromedp.Do(ctx, steps...)

@@ -262,6 +262,7 @@ func TestNodesActAsOne(t *testing.T) {
 
 	for _, n := range both {
 		n.neverFailed(t)
+		n.wantQuiet(t, alice.Password, bob.Password, web.Secret, other.Secret, service.Secret)
 	}
 }
 
