@@ -495,8 +495,10 @@ func (s *Service) Seen(clientID string) {
 	s.seen[clientID] = struct{}{}
 }
 
-// idleAtOnce is how many idle clients one Maintain deletes.
-const idleAtOnce = 100
+const (
+	touchedAtOnce = 500 // clients noted in one batch
+	idleAtOnce    = 100 // idle clients that one Maintain deletes
+)
 
 // Maintain writes down which clients are in use, and deletes those that were
 // not for the policy's idle life. Every node calls it now and then.
@@ -505,13 +507,15 @@ func (s *Service) Maintain(ctx context.Context) error {
 	seen := slices.Sorted(maps.Keys(s.seen))
 	clear(s.seen)
 	s.mu.Unlock()
-	if err := s.Store.TouchRegistrations(ctx, seen, s.now()); err != nil {
-		s.mu.Lock()
-		for _, id := range seen {
-			s.seen[id] = struct{}{}
+	for some := range slices.Chunk(seen, touchedAtOnce) {
+		if err := s.Store.TouchRegistrations(ctx, some, s.now()); err != nil {
+			s.mu.Lock()
+			for _, id := range seen {
+				s.seen[id] = struct{}{}
+			}
+			s.mu.Unlock()
+			return fmt.Errorf("registration: note clients in use: %w", err)
 		}
-		s.mu.Unlock()
-		return fmt.Errorf("registration: note clients in use: %w", err)
 	}
 	if s.Policy.IdleLife <= 0 {
 		return nil

@@ -41,6 +41,25 @@ func TestRoundTripsOnTheWire(t *testing.T) {
 			g := grantOf(t, session)
 			return func(ctx context.Context) error { return s.CreateGrant(ctx, g, now, event(idp.EventCodeIssued)) }
 		},
+		"CreatePushedRequest": func() func(context.Context) error {
+			pushed := pushedRequest(t)
+			return func(ctx context.Context) error { return s.CreatePushedRequest(ctx, pushed) }
+		},
+		"PushedRequest": func() func(context.Context) error {
+			pushed := pushedRequest(t)
+			require.NoError(t, s.CreatePushedRequest(t.Context(), pushed))
+			return func(ctx context.Context) error {
+				_, err := s.PushedRequest(ctx, pushed.Handle)
+				return err
+			}
+		},
+		"CreatePushedGrant": func() func(context.Context) error {
+			pushed, g := pushedRequest(t), grantOf(t, session)
+			require.NoError(t, s.CreatePushedRequest(t.Context(), pushed))
+			return func(ctx context.Context) error {
+				return s.CreatePushedGrant(ctx, pushed.Handle, g, now, event(idp.EventCodeIssued))
+			}
+		},
 		"GrantState": func() func(context.Context) error {
 			g := grant(false)
 			return func(ctx context.Context) error {
