@@ -215,6 +215,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			OpenIDConfiguration:         n.publisher.OpenIDConfiguration(),
 			AuthorizationServerMetadata: n.publisher.AuthorizationServerMetadata(),
 			JWKS:                        discovery.JWKS(d.keyring.JWKS),
+			WebFinger:                   discovery.WebFinger(cfg.Issuer),
 
 			Authorize:  http.HandlerFunc(protocol.Authorize),
 			Push:       http.HandlerFunc(protocol.PushAuthorization),

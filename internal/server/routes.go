@@ -15,6 +15,7 @@ type Handlers struct {
 	OpenIDConfiguration         http.Handler
 	AuthorizationServerMetadata http.Handler
 	JWKS                        http.Handler
+	WebFinger                   http.Handler
 
 	Authorize  http.Handler
 	Push       http.Handler // pushed authorization requests
@@ -70,6 +71,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/.well-known/oauth-authorization-server", Methods: read, Handler: h.AuthorizationServerMetadata, CORS: true},
 		{Path: "/.well-known/oauth-authorization-server", Methods: read, Handler: h.AuthorizationServerMetadata, CORS: true, Inserted: true},
 		{Path: "/.well-known/jwks.json", Methods: read, Handler: h.JWKS, CORS: true},
+		{Path: "/.well-known/webfinger", Methods: read, Handler: h.WebFinger},
 
 		{Path: "/oauth2/auth", Methods: eitherOf, Handler: h.Authorize, Browser: true},
 		{Path: "/oauth2/par", Methods: post, Handler: h.Push},
