@@ -2,16 +2,19 @@ package e2e
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 // OpenID Connect Core section 8.1: clients of different sectors know people by
 // different identifiers, wherever these stand, and always by the same.
 func TestOIDC_8_1_PairwiseSubjects(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
-		inst := Install(t, engine, nil)
+		told := newReceiver(t, always(http.StatusOK))
+		inst := Install(t, engine, outside)
 		alice, bob := inst.NewUser(t), inst.NewUser(t)
 		api := inst.NewResource(t, []string{"orders:read"})
 		opaque := inst.NewResource(t, []string{"stock:read"}, "--access-token-format", "opaque")
@@ -27,6 +30,7 @@ func TestOIDC_8_1_PairwiseSubjects(t *testing.T) {
 		if _, stderr, code := inst.Try(t, "", "client", "update", one.ID, "--redirect-uri", "https://one.example/cb", "--redirect-uri", "https://two.example/cb"); code == 0 || !strings.Contains(stderr, "sector_identifier_uri") {
 			t.Errorf("two hosts: exit %d, %s", code, stderr)
 		}
+		heard := client("one.example", "--backchannel-logout-uri", told.URL+"/logout?keep=1")
 		node := inst.Start(t)
 		subject := func(c Client, u User) string {
 			sub, _ := node.Verify(t, node.SignIn(t, c, u, "scope", "openid").ID, "JWT", "RS256")["sub"].(string)
@@ -72,9 +76,18 @@ func TestOIDC_8_1_PairwiseSubjects(t *testing.T) {
 			}
 		}
 
+		// Logout tokens name people so, too.
+		leaving := node.NewBrowser(t)
+		p := NewPKCE()
+		tokens := node.Exchange(t, heard, leaving.Authorize(t, heard.Request(p, "scope", "openid"), alice).Query().Get("code"), p).Tokens(t)
+		leaving.signOut(t, "id_token_hint", tokens.ID)
+		if claims := node.Verify(t, told.next(t, 10*time.Second), "logout+jwt", "RS256"); claims["sub"] != alices {
+			t.Errorf("logout token: %v", claims)
+		}
+
 		// The hint and the claims parameter name people as the client knows them.
 		b := node.NewBrowser(t)
-		p := NewPKCE()
+		p = NewPKCE()
 		code := b.Authorize(t, one.Request(p, "scope", "openid"), alice).Query().Get("code")
 		hint := node.Exchange(t, one, code, p).Tokens(t).ID
 		claims := func(sub string) string {

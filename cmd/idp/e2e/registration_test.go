@@ -100,6 +100,10 @@ func newDocuments(t testing.TB) *documents {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.hits++
+		if r.URL.Path == "/redirect" {
+			http.Redirect(w, r, "/object", http.StatusFound)
+			return
+		}
 		page, ok := d.pages[r.URL.Path]
 		if !ok {
 			http.NotFound(w, r)

@@ -42,7 +42,15 @@ func TestRFC9101_RequestObjects(t *testing.T) {
 		inst := Install(t, engine, host.trusted(t, nil))
 		alice := inst.NewUser(t)
 		es, rs, foreign := NewClientKey(t, "ES256"), NewClientKey(t, "RS256"), NewClientKey(t, "ES256")
-		web := inst.WebClient(t, "--skip-consent", "--jwks-file", KeyFile(t, es, rs), "--request-uri", host.URL+"/object", "--request-uri", host.URL+"/hashed", "--request-uri", "https://10.0.0.1/object")
+		unreadable := []string{
+			"https://10.0.0.1/object", "https://169.254.169.254/latest", "https://[::1]:1/object", "https://127.0.0.1:1/object",
+			host.URL + "/gone", host.URL + "/redirect",
+		}
+		flags := []string{"--skip-consent", "--jwks-file", KeyFile(t, es, rs)}
+		for _, address := range append([]string{host.URL + "/object", host.URL + "/hashed"}, unreadable...) {
+			flags = append(flags, "--request-uri", address)
+		}
+		web := inst.WebClient(t, flags...)
 		pinned := inst.WebClient(t, "--skip-consent", "--jwks-file", KeyFile(t, es, rs), "--request-object-signing-alg", "ES256", "--require-signed-request-object")
 		other := inst.WebClient(t, "--skip-consent", "--jwks-file", KeyFile(t, foreign))
 		legacy := inst.WebClient(t, "--skip-consent", "--security-profile", "oidc-legacy", "--jwks-file", KeyFile(t, rs), "--request-uri", host.URL+"/unsigned")
@@ -258,10 +266,33 @@ func TestRFC9101_RequestObjects(t *testing.T) {
 				t.Error("something was fetched")
 			}
 		})
-		// Attack C09: registered, and inside.
-		t.Run("TestAttack_C09", func(t *testing.T) {
-			if got := back(t, web.ByValue("", "request", "", "redirect_uri", web.RedirectURI, "request_uri", "https://10.0.0.1/object")); got.Get("error") != "invalid_request_uri" {
-				t.Errorf("%v", got)
+		// Attacks C09, C10 and C12: registered, and inside, closed, gone or
+		// redirecting. The answers are the same.
+		t.Run("TestAttack_C09_C10_C12", func(t *testing.T) {
+			before := host.count()
+			answers := make(chan string, len(unreadable))
+			for _, address := range unreadable {
+				go func() {
+					r, _ := http.NewRequest(http.MethodGet, inst.Issuer+"/oauth2/auth?"+web.ByValue("", "request", "", "redirect_uri", web.RedirectURI, "request_uri", address).Encode(), nil)
+					a, err := Send(b.Client, r)
+					if err != nil {
+						answers <- err.Error()
+						return
+					}
+					answers <- a.Header.Get("Location")
+				}()
+			}
+			first := <-answers
+			if !strings.Contains(first, "error=invalid_request_uri") {
+				t.Errorf("came back to %s", first)
+			}
+			for range len(unreadable) - 1 {
+				if next := <-answers; next != first {
+					t.Errorf("%s and %s tell what is there", first, next)
+				}
+			}
+			if hits := host.count() - before; hits != 2 { // what is gone, and the redirect that is not followed
+				t.Errorf("%d documents were read", hits)
 			}
 		})
 		t.Run("metadata", func(t *testing.T) {
