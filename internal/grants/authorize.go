@@ -220,14 +220,14 @@ func (s *Service) check(req *authorizationRequest, form parameters) *Error {
 	if !hasScope(form.duplicated, "state") {
 		req.state = form.get("state")
 	}
-	if err := checkResponse(req, form); err != nil && form.refusal == nil {
-		return err
-	}
+	responseErr := checkResponse(req, form) // first: it knows where the client looks for errors
 	switch {
 	case form.refusal != nil:
 		return form.refusal
 	case len(form.duplicated) > 0:
 		return invalidRequest("a parameter came more than once")
+	case responseErr != nil:
+		return responseErr
 	case len(form.values.Encode()) > maxRequest:
 		return invalidRequest("the authorization request is too long")
 	case form.get("registration") != "":

@@ -75,7 +75,7 @@ func TestAttack_B_Parameters(t *testing.T) {
 			node.authorize(t, node.HTTP, web.Request(NewPKCE(), "client_id", service.ID)).wantPage(t, http.StatusBadRequest)
 		})
 		t.Run("B04_ResponseMode", func(t *testing.T) {
-			each(t, "invalid_request", "response_mode", "fragment", "form_post", "form_post.jwt", "jwt", "query.jwt", "fragment.jwt", "unknown", "QUERY", "query ")
+			each(t, "invalid_request", "response_mode", "form_post.jwt", "jwt", "query.jwt", "fragment.jwt", "unknown", "QUERY", "query ")
 			allow(t, "response_mode", "query")
 		})
 		t.Run("B05_WebMessage", func(t *testing.T) {
