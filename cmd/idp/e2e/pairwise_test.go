@@ -98,8 +98,10 @@ func TestOIDC_8_1_PairwiseSubjects(t *testing.T) {
 			name, value, want string
 			client            Client
 		}{
-			{"id_token_hint", hint, "code", one}, {"id_token_hint", hint, "error", other},
-			{"claims", claims(alices), "code", one}, {"claims", claims(alice.Sub), "error", one},
+			{"id_token_hint", hint, "code", one},
+			{"id_token_hint", hint, "error", other},
+			{"claims", claims(alices), "code", one},
+			{"claims", claims(alice.Sub), "error", one},
 		} {
 			back := b.Authorize(t, c.client.Request(NewPKCE(), "scope", "openid", "prompt", "none", c.name, c.value), alice)
 			if !back.Query().Has(c.want) {
