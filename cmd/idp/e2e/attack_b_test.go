@@ -610,7 +610,8 @@ func TestAuthorize_Rules(t *testing.T) {
 				}
 			}
 			for name, want := range map[string][]string{
-				"response_types_supported": {"code"}, "response_modes_supported": {"query"}, "code_challenge_methods_supported": {"S256"},
+				"response_types_supported": {"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
+				"response_modes_supported": {"query", "fragment", "form_post"}, "code_challenge_methods_supported": {"S256"},
 			} {
 				if !slices.Equal(m[name], want) {
 					t.Errorf("%s is %v, want %v", name, m[name], want)
