@@ -487,7 +487,7 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, req *authorizat
 	record := idp.RequestFrom(r.Context())
 	record.Outcome, record.Cause = err.Code, err
 	if err.Code == "temporarily_unavailable" {
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", retryAfter)
 		if !req.prompts("none") {
 			// Somebody is there who can try again, and then nothing is lost.
 			s.reject(w, r, &problem{
@@ -515,8 +515,14 @@ func (s *Service) reject(w http.ResponseWriter, r *http.Request, p *problem) {
 		Kind: idp.EventAuthorizationRejected, At: s.now(),
 		Detail: map[string]string{"error": p.code, "reason": p.reason},
 	})
+	if p.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	s.Browser.ErrorPage(w, r, p.status, p.code, p.message)
 }
+
+// retryAfter is how long to wait for what is away, in seconds.
+const retryAfter = "1"
 
 // Describe tells the pages what a flow is about. Who is nil while nobody is
 // signed in.
