@@ -417,6 +417,7 @@ func (r *receiver) none(t *testing.T, within time.Duration) {
 }
 
 func TestOIDC_oidcc_backchannel_rp_initiated_logout(t *testing.T) {
+	t.Parallel() // it waits for another try
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, outside)
 		inst.CLI(t, "", "migrate", "up")

@@ -144,6 +144,7 @@ func (d *documents) trusted(t testing.TB, more map[string]string) map[string]str
 
 // oidcc-registration-*: what OpenID Connect Dynamic Client Registration promises.
 func TestOIDC_oidcc_registration(t *testing.T) {
+	t.Parallel() // it waits for hosts that do not answer
 	EachEngine(t, func(t *testing.T, engine string) {
 		host := newDocuments(t)
 		inst := Install(t, engine, host.trusted(t, map[string]string{

@@ -37,6 +37,7 @@ func (c Client) ByValue(object string, more ...string) url.Values {
 }
 
 func TestRFC9101_RequestObjects(t *testing.T) {
+	t.Parallel() // it waits for hosts that do not answer
 	EachEngine(t, func(t *testing.T, engine string) {
 		host := newDocuments(t)
 		inst := Install(t, engine, host.trusted(t, nil))
