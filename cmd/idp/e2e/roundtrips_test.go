@@ -240,11 +240,16 @@ type turn struct {
 	prepared  []string // only described
 }
 
-// background reports whether the turn belongs to no request: the nodes' poll,
-// or the pool's look at a connection that lay idle.
+// errands are statements that belong to no request: the nodes' poll, the pool's
+// look at a connection that lay idle, the search for clients to be told of a
+// logout, and who does the maintenance.
+var errands = []string{"FROM revisions", "-- ping", "FROM session_clients WHERE due_at", "INTO leases"}
+
+// background reports whether the turn belongs to no request.
 func (u *turn) background() bool {
 	return u.handshake || len(u.sql) > 0 && !slices.ContainsFunc(u.sql, func(s string) bool {
-		return !strings.Contains(s, "FROM revisions") && s != "-- ping"
+		s = strings.Join(strings.Fields(s), " ")
+		return !slices.ContainsFunc(errands, func(errand string) bool { return strings.Contains(s, errand) })
 	})
 }
 
