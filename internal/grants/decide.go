@@ -3,8 +3,6 @@ package grants
 import (
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"idp/internal/idp"
@@ -113,38 +111,6 @@ func (f facts) needsConsent() bool {
 		slices.Contains(consent.RedirectOrigins, idp.RedirectOrigin(req.redirectURI))
 	remembered := consent.Remembered && proven
 	return !covered || !remembered && !askedAnew
-}
-
-// checkPrompt reads the prompt parameter (OpenID Connect Core section 3.1.2.1).
-func checkPrompt(req *authorizationRequest, form parameters) *Error {
-	prompt, ok := spaceList(form.get("prompt"))
-	if !ok || !subset(prompt, []string{"none", "login", "consent", "select_account"}) {
-		return invalidRequest("prompt has an unknown value")
-	}
-	if hasScope(prompt, "none") && len(prompt) > 1 {
-		return invalidRequest("prompt=none stands alone")
-	}
-	req.prompt = prompt
-	return nil
-}
-
-// checkMaxAge reads max_age in seconds, or the client's default_max_age.
-func checkMaxAge(req *authorizationRequest, form parameters) *Error {
-	raw := form.get("max_age")
-	if raw == "" {
-		if d := req.client.DefaultMaxAge; d != nil {
-			age := time.Duration(*d) * time.Second
-			req.maxAge = &age
-		}
-		return nil
-	}
-	seconds, err := strconv.ParseUint(raw, 10, 31)
-	if err != nil || strings.HasPrefix(raw, "+") {
-		return invalidRequest("max_age is not a number of seconds")
-	}
-	age := time.Duration(seconds) * time.Second
-	req.maxAge = &age
-	return nil
 }
 
 func without(all []string, one string) []string {
