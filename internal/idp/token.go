@@ -54,10 +54,6 @@ type AccessTokenState struct {
 	Grant     *GrantState // nil for client credentials
 }
 
-// ACRPassword is the authentication context class of a sign-in by password
-// alone (OpenID Connect Core section 2, acr).
-const ACRPassword = "1"
-
 // IDToken holds the claims of an ID token (OpenID Connect Core section 2).
 type IDToken struct {
 	ClientID    string // aud
