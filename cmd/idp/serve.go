@@ -242,8 +242,14 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		},
 		AllowOrigin:    d.directory.OriginAllowed,
 		TrustedProxies: cfg.TrustedProxies,
-		Logger:         d.logger,
-		Now:            d.now,
+		UntrustedHeader: func(ctx context.Context, peer string, names []string) {
+			n.audit.Note(ctx, idp.Event{
+				Kind: idp.EventProxyUntrustedHeader, RemoteAddr: peer,
+				Detail: map[string]string{"headers": strings.Join(names, " ")},
+			})
+		},
+		Logger: d.logger,
+		Now:    d.now,
 	})
 	if err != nil {
 		return nil, errors.Join(withCode(exitConfiguration, err), n.close())

@@ -29,9 +29,13 @@ type HandlerConfig struct {
 	// X-Request-Id count. Whoever connects by a unix socket is trusted as well:
 	// nobody but a proxy does.
 	TrustedProxies []netip.Prefix
-	Logger         *slog.Logger
-	Now            func() time.Time
-	Deadline       time.Duration // of one handler; 0 is 10 s
+	// UntrustedHeader hears of headers that only a trusted proxy may send, from
+	// somebody else: peer is an address, names are header names. They did not
+	// count. It is called once per peer and minute, and may be nil.
+	UntrustedHeader func(ctx context.Context, peer string, names []string)
+	Logger          *slog.Logger
+	Now             func() time.Time
+	Deadline        time.Duration // of one handler; 0 is 10 s
 }
 
 // public is the public handler: what every request passes before its route and
@@ -46,6 +50,8 @@ type public struct {
 	now            func() time.Time
 	deadline       time.Duration
 	allowOrigin    func(string) bool
+	untrusted      func(ctx context.Context, peer string, names []string)
+	notices        notices
 	showFault      func(http.ResponseWriter, *http.Request, Fault)
 	next           http.Handler
 }
@@ -67,6 +73,7 @@ func NewHandler(c HandlerConfig) (http.Handler, error) {
 		now:            c.Now,
 		deadline:       c.Deadline,
 		allowOrigin:    c.AllowOrigin,
+		untrusted:      c.UntrustedHeader,
 		showFault:      c.Handlers.Fault,
 	}
 	p.issuerHost = p.hostname(issuer.Host)
@@ -130,6 +137,11 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 
+	if !trusted && p.untrusted != nil {
+		if names := proxyHeadersOf(r.Header); len(names) > 0 && p.notices.due(peer, started) {
+			p.untrusted(ctx, peer.String(), names)
+		}
+	}
 	if f := p.refusal(r); f != nil {
 		if f.Status == http.StatusMethodNotAllowed {
 			answer.Header().Set("Allow", "GET, HEAD, POST")

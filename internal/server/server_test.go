@@ -841,3 +841,66 @@ func TestIssuersThatNothingCanStandUnder(t *testing.T) {
 		require.Error(t, err, issuer)
 	}
 }
+
+// What a stranger says like a proxy is told of, by name alone, once in a while.
+func TestAttack_G16_UntrustedHeaders(t *testing.T) {
+	type notice struct {
+		peer  string
+		names []string
+	}
+	var mu sync.Mutex
+	var told []notice
+	var clock atomic.Int64
+	began := time.Now()
+	s := start(t, func(s *setup) {
+		s.handler.Now = func() time.Time { return began.Add(time.Duration(clock.Load())) }
+		s.handler.UntrustedHeader = func(ctx context.Context, peer string, names []string) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, notice{peer, names})
+			if idp.RequestFrom(ctx).ID == "" {
+				t.Error("the notice belongs to no request")
+			}
+		}
+	})
+	send := func(header http.Header) {
+		r, err := http.NewRequest(http.MethodGet, "http://"+s.addr+"/login", nil)
+		require.NoError(t, err)
+		for name, values := range header {
+			r.Header[name] = values
+		}
+		res, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+	}
+	all := http.Header{"X-Request-Id": {"x"}, "X-Custom": {"x"}}
+	names := []string{
+		"Client-Cert", "Client-Cert-Chain", "Forwarded", "Ssl-Client-Verify", "X-Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "X-Ssl-Client-S-Dn",
+	}
+	for _, name := range names {
+		all[name] = []string{"CN=secret"}
+	}
+	send(http.Header{"X-Request-Id": {"x"}})
+	for range 5 {
+		send(all)
+	}
+	require.Equal(t, []notice{{"127.0.0.1", names[:8]}}, told)
+	clock.Store(int64(time.Minute))
+	send(http.Header{"X-Forwarded-" + strings.Repeat("Y", 200): {"1"}})
+	require.Len(t, told, 2)
+	require.Len(t, told[1].names[0], 64)
+	require.NotContains(t, s.log.String(), "CN=secret")
+}
+
+func TestTrustedProxiesAreNotToldOf(t *testing.T) {
+	s := start(t, func(s *setup) {
+		s.handler.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		s.handler.UntrustedHeader = func(context.Context, string, []string) { t.Error("a trusted proxy is told of") }
+	})
+	r, err := http.NewRequest(http.MethodGet, "http://"+s.addr+"/login", nil)
+	require.NoError(t, err)
+	r.Header.Set("X-Forwarded-For", "192.0.2.1")
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+}

@@ -277,6 +277,7 @@ func TestAttack_G(t *testing.T) {
 				r.Header.Set("X-Forwarded-Client-Cert", `Hash=0;Subject="CN=`+post.ID+`"`)
 				r.Header.Set("X-SSL-Client-Verify", "SUCCESS")
 				r.Header.Set("X-SSL-Client-S-DN", "CN="+post.ID)
+				r.Header.Set("Client-Cert", ":"+base64.StdEncoding.EncodeToString([]byte("CN="+post.ID))+":") // RFC 9440
 				switch a := Do(t, direct.HTTP, r); a.Status {
 				case http.StatusTooManyRequests:
 					throttled++
@@ -290,6 +291,14 @@ func TestAttack_G(t *testing.T) {
 			for _, record := range direct.Records(t) {
 				if ip, _ := record["ip"].(string); strings.HasPrefix(ip, "198.") {
 					t.Errorf("the log believes the header: %v", record)
+				}
+			}
+			// The audit tells of it once, by the headers' names.
+			wantEvents(t, 1, direct, "proxy.untrusted_header", "remote_addr", "127.0.0.1")
+			for _, record := range direct.audited(t, "proxy.untrusted_header", "") {
+				detail, _ := record["detail"].(map[string]any)
+				if got := detail["headers"]; got != "Client-Cert Forwarded X-Forwarded-Client-Cert X-Forwarded-For X-Ssl-Client-S-Dn X-Ssl-Client-Verify" {
+					t.Errorf("headers %v", got)
 				}
 			}
 			calm(t, w, direct)
