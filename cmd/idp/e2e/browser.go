@@ -235,7 +235,7 @@ func (b *Browser) press(t testing.TB, page *Answer, button string) *Answer {
 
 // Authorize goes through an authorization request, signing in and allowing
 // whatever is asked on the way, and returns the address that the browser is
-// sent back to.
+// sent back to. An answer by form post is delivered to the application.
 func (b *Browser) Authorize(t testing.TB, request url.Values, u User) *url.URL {
 	t.Helper()
 	page := b.Get(t, "/oauth2/auth?"+request.Encode())
@@ -251,10 +251,26 @@ func (b *Browser) Authorize(t testing.TB, request url.Values, u User) *url.URL {
 			page = b.Login(t, page, u.Username, u.Password)
 		case page.HasID("consent-form"):
 			page = b.Allow(t, page)
+		case page.HasID("form-post"):
+			return deliver(t, page.Form(t, "form-post"))
 		default:
 			t.Fatalf("an unexpected page at %s, status %d:\n%s", page.URL, page.Status, page.Body)
 		}
 	}
 	t.Fatalf("the sign-in goes in circles at %s", page.URL)
 	return nil
+}
+
+// deliver posts a form to an application that listens.
+func deliver(t testing.TB, form Form) *url.URL {
+	t.Helper()
+	res, err := http.PostForm(form.Action, form.Fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("%s answers a form post with %d", form.Action, res.StatusCode)
+	}
+	return res.Request.URL
 }

@@ -1,14 +1,11 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -188,79 +185,4 @@ func TestOIDC_oidcc_userinfo_rs256(t *testing.T) {
 		}
 		check("encrypted", claims, Client{})
 	})
-}
-
-// openid-client authenticates with a key, and opens what is encrypted to it.
-func TestClients_OpenIDClientWithKeys(t *testing.T) {
-	npm := npmDir(t)
-	EachEngine(t, func(t *testing.T, engine string) {
-		inst := Install(t, engine, nil)
-		alice := inst.NewUser(t, "--name", "Alice Example", "--email", "alice@example.com")
-		signing, encryption := NewClientKey(t, "ES256"), NewClientKey(t, "RSA-OAEP-256")
-		c := inst.WebClient(t, "--token-endpoint-auth-method", "private_key_jwt", "--jwks-file", KeyFile(t, signing, encryption),
-			"--id-token-encrypted-response-alg", "RSA-OAEP-256", "--id-token-encrypted-response-enc", "A256GCM", "--id-token-signed-response-alg", "ES512",
-			"--userinfo-signed-response-alg", "EdDSA", "--userinfo-encrypted-response-alg", "RSA-OAEP-256", "--userinfo-encrypted-response-enc", "A256GCM")
-		hmac := inst.NewClient(t, "--grant-type", "client_credentials", "--token-endpoint-auth-method", "client_secret_jwt")
-		node := inst.Start(t)
-		settings := map[string]any{
-			"issuer": inst.Issuer, "redirectURI": c.RedirectURI, "client": c.ID,
-			"user":       map[string]string{"sub": alice.Sub, "email": "alice@example.com"},
-			"signing":    privateJWK(signing),
-			"encryption": jose.JSONWebKey{Key: encryption.Private, KeyID: encryption.KID, Algorithm: encryption.Alg, Use: "enc"},
-			"hmac":       map[string]string{"id": hmac.ID, "secret": hmac.Secret},
-		}
-		runScript(t, npm, "keys.mjs", settings, func(address string) string {
-			request, err := url.Parse(address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return node.NewBrowser(t).Authorize(t, request.Query(), alice).String()
-		})
-	})
-}
-
-// runScript runs a JavaScript client that asks a person to open one address.
-func runScript(t *testing.T, dir, name string, settings any, person func(address string) string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", name)
-	cmd.Dir = dir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := json.NewDecoder(bufio.NewReader(stdout))
-	say := func(line string) {
-		if _, err := stdin.Write([]byte(line + "\n")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	hear := func() (url string, ok bool) {
-		var message struct {
-			URL string `json:"url"`
-			OK  bool   `json:"ok"`
-		}
-		if err := lines.Decode(&message); err != nil {
-			_ = cmd.Wait()
-			t.Fatalf("%s: %v\n%s", name, err, &stderr)
-		}
-		return message.URL, message.OK
-	}
-	say(mustJSON(t, settings))
-	address, _ := hear()
-	say(person(address))
-	if _, ok := hear(); !ok {
-		t.Errorf("%s did not end well: %s", name, &stderr)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%s: %v\n%s", name, err, &stderr)
-	}
 }

@@ -1,20 +1,11 @@
 // Signs a person in with openid-client and does with the tokens what an
-// application does. The test on the other end of stdin and stdout is the
-// person: it gets {"url"} and answers with where the browser came out.
-//
-// Settings come as JSON in the first line of stdin. The last line of stdout is
-// {"ok": true}; anything unexpected throws.
-import './webcrypto.mjs'; // first: the others look for it
+// application does.
+import { authorization, done, insecure, open, settings } from './harness.mjs';
 import assert from 'node:assert/strict';
-import { createInterface } from 'node:readline';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import * as oidc from 'openid-client';
 
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const read = async () => (await lines.next()).value;
-const say = (message) => console.log(JSON.stringify(message));
-
-const { issuer, audience, user, client, service } = JSON.parse(await read());
+const { issuer, audience, user, client, service } = settings;
 
 const authentication = {
   client_secret_basic: oidc.ClientSecretBasic,
@@ -22,7 +13,7 @@ const authentication = {
   none: () => oidc.None(),
 };
 const connect = (c, metadata = {}) =>
-  oidc.discovery(new URL(issuer), c.id, metadata, authentication[c.method](c.secret), { execute: [oidc.allowInsecureRequests] });
+  oidc.discovery(new URL(issuer), c.id, metadata, authentication[c.method](c.secret), insecure);
 
 // A resource server: the published keys, the issuer's name and its own. The
 // typ keeps ID tokens out (RFC 9068 section 4).
@@ -33,29 +24,19 @@ const asApi = (token, options) => jwtVerify(token, keys, { issuer, audience, typ
 const config = await connect(client);
 assert.equal(config.serverMetadata().supportsPKCE(), true);
 oidc.enableNonRepudiationChecks(config); // verifies the ID token's signature, too
-const verifier = oidc.randomPKCECodeVerifier();
-const nonce = oidc.randomNonce();
-const state = oidc.randomState();
-say({
-  url: oidc.buildAuthorizationUrl(config, {
-    redirect_uri: client.redirectURI,
-    scope: 'openid profile email offline_access orders:read',
-    resource: audience,
-    code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
-    code_challenge_method: 'S256',
-    nonce,
-    state,
-  }),
+const { request, checks } = await authorization({
+  redirect_uri: client.redirectURI,
+  scope: 'openid profile email offline_access orders:read',
+  resource: audience,
 });
-const callback = new URL(await read());
-const checks = { pkceCodeVerifier: verifier, expectedNonce: nonce, expectedState: state, idTokenExpected: true };
+const callback = await open(oidc.buildAuthorizationUrl(config, request));
 const tokens = await oidc.authorizationCodeGrant(config, callback, checks);
 assert.equal(tokens.token_type, 'bearer'); // openid-client lowers it
 assert.ok(tokens.expiresIn() > 500);
 assert.ok(tokens.refresh_token);
 const claims = tokens.claims();
 assert.equal(claims.sub, user.sub);
-assert.equal(claims.nonce, nonce);
+assert.equal(claims.nonce, checks.expectedNonce);
 
 const access = await asApi(tokens.access_token);
 assert.equal(access.payload.sub, user.sub);
@@ -113,5 +94,4 @@ await assert.rejects(oidc.clientCredentialsGrant(impostor), (err) => {
   return true;
 });
 
-say({ ok: true });
-process.exit(0);
+done();

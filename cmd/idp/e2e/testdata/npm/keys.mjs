@@ -1,18 +1,11 @@
 // Signs a person in with openid-client as an application that has keys: it
-// signs its token requests and opens what is encrypted to it. Talks to the test
-// as client.mjs does.
-import './webcrypto.mjs'; // first: the others look for it
+// signs its token requests and opens what is encrypted to it.
+import { authorization, done, insecure, open, settings } from './harness.mjs';
 import assert from 'node:assert/strict';
-import { createInterface } from 'node:readline';
 import { importJWK } from 'jose';
 import * as oidc from 'openid-client';
 
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const read = async () => (await lines.next()).value;
-const say = (message) => console.log(JSON.stringify(message));
-
-const { issuer, client, redirectURI, user, signing, encryption, hmac } = JSON.parse(await read());
-const insecure = { execute: [oidc.allowInsecureRequests] };
+const { issuer, client, redirectURI, user, signing, encryption, hmac } = settings;
 const key = async (jwk) => ({ key: await importJWK(jwk), kid: jwk.kid, alg: jwk.alg });
 
 const metadata = { id_token_signed_response_alg: 'ES512', userinfo_signed_response_alg: 'EdDSA' };
@@ -20,20 +13,8 @@ const config = await oidc.discovery(new URL(issuer), client, metadata, oidc.Priv
 oidc.enableNonRepudiationChecks(config);
 oidc.enableDecryptingResponses(config, ['A256GCM'], await key(encryption));
 
-const verifier = oidc.randomPKCECodeVerifier();
-const nonce = oidc.randomNonce();
-const state = oidc.randomState();
-const request = {
-  redirect_uri: redirectURI,
-  scope: 'openid email offline_access',
-  code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
-  code_challenge_method: 'S256',
-  nonce,
-  state,
-};
-say({ url: oidc.buildAuthorizationUrl(config, request) });
-const callback = new URL(await read());
-const checks = { pkceCodeVerifier: verifier, expectedNonce: nonce, expectedState: state, idTokenExpected: true };
+const { request, checks } = await authorization({ redirect_uri: redirectURI, scope: 'openid email offline_access' });
+const callback = await open(oidc.buildAuthorizationUrl(config, request));
 const tokens = await oidc.authorizationCodeGrant(config, callback, checks);
 assert.equal(tokens.id_token.split('.').length, 5); // a JWE
 assert.equal(tokens.claims().sub, user.sub);
@@ -51,5 +32,4 @@ assert.deepEqual(await oidc.tokenIntrospection(config, second.access_token), { a
 const service = await oidc.discovery(new URL(issuer), hmac.id, undefined, oidc.ClientSecretJwt(hmac.secret), insecure);
 assert.ok((await oidc.clientCredentialsGrant(service)).access_token);
 
-say({ ok: true });
-process.exit(0);
+done();

@@ -1,17 +1,11 @@
 // Registers itself with openid-client, signs its authorization request and
-// pushes it, and signs a person in. Talks to the test as client.mjs does.
-import './webcrypto.mjs'; // first: the others look for it
+// pushes it, and signs a person in.
+import { authorization, done, insecure, open, settings } from './harness.mjs';
 import assert from 'node:assert/strict';
-import { createInterface } from 'node:readline';
 import { importJWK } from 'jose';
 import * as oidc from 'openid-client';
 
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const read = async () => (await lines.next()).value;
-const say = (message) => console.log(JSON.stringify(message));
-
-const { issuer, initialAccessToken, redirectURI, user, signing } = JSON.parse(await read());
-const insecure = { execute: [oidc.allowInsecureRequests] };
+const { issuer, initialAccessToken, redirectURI, user, signing } = settings;
 const { d, ...published } = signing;
 assert.ok(d);
 const key = { key: await importJWK(signing), kid: signing.kid };
@@ -36,29 +30,13 @@ assert.equal(client.client_secret, undefined);
 const again = await fetch(client.registration_client_uri, { headers: { authorization: `Bearer ${client.registration_access_token}` } });
 assert.equal((await again.json()).client_name, metadata.client_name);
 
-const verifier = oidc.randomPKCECodeVerifier();
-const nonce = oidc.randomNonce();
-const state = oidc.randomState();
-const signed = await oidc.buildAuthorizationUrlWithJAR(
-  config,
-  {
-    redirect_uri: redirectURI,
-    scope: 'openid offline_access',
-    code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
-    code_challenge_method: 'S256',
-    nonce,
-    state,
-  },
-  key,
-);
+const { request, checks } = await authorization({ redirect_uri: redirectURI, scope: 'openid offline_access' });
+const signed = await oidc.buildAuthorizationUrlWithJAR(config, request, key);
 const pushed = await oidc.buildAuthorizationUrlWithPAR(config, signed.searchParams);
 assert.deepEqual([...pushed.searchParams.keys()].sort(), ['client_id', 'request_uri']);
-say({ url: pushed });
-const callback = new URL(await read());
-const checks = { pkceCodeVerifier: verifier, expectedNonce: nonce, expectedState: state, idTokenExpected: true };
+const callback = await open(pushed);
 const tokens = await oidc.authorizationCodeGrant(config, callback, checks);
 assert.equal(tokens.claims().sub, user.sub);
 assert.equal((await oidc.refreshTokenGrant(config, tokens.refresh_token)).claims().sub, user.sub);
 
-say({ ok: true });
-process.exit(0);
+done();
