@@ -190,7 +190,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Audit: n.audit, Now: d.now, Lifetimes: lifetimes, Pages: pages, Logger: d.logger,
 	})
 	n.logouts = backchannel.New(backchannel.Config{
-		Store: d.store, Clients: d.directory, Signer: d.keyring, Poster: d.outbound, Now: d.now, Logger: d.logger,
+		Store: d.store, Clients: d.directory, Signer: d.keyring, Encrypter: d.keys, Poster: d.outbound, Now: d.now, Logger: d.logger,
 	})
 	protocol = grants.New(grants.Config{
 		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Pushed: d.store, Tokens: d.store, Sessions: d.store,

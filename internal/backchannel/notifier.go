@@ -60,6 +60,11 @@ type Signer interface {
 	SignLogoutToken(alg string, t idp.LogoutToken) (string, error)
 }
 
+// Encrypter encrypts to a client's key. Implemented by *tokens.ClientKeys.
+type Encrypter interface {
+	Encrypt(ctx context.Context, client *idp.Client, alg, enc, content string) (string, error)
+}
+
 // Poster sends a form to an address that a client registered, follows no
 // redirect, and returns the status of the answer. Implemented by
 // *outbound.Fetcher.
@@ -69,12 +74,13 @@ type Poster interface {
 
 // Config is what a Notifier is made of. Every field but Logger is needed.
 type Config struct {
-	Store   Store
-	Clients Clients
-	Signer  Signer
-	Poster  Poster
-	Now     func() time.Time
-	Logger  *slog.Logger
+	Store     Store
+	Clients   Clients
+	Signer    Signer
+	Encrypter Encrypter
+	Poster    Poster
+	Now       func() time.Time
+	Logger    *slog.Logger
 }
 
 // Notifier delivers logout tokens.
@@ -213,10 +219,7 @@ func (n *Notifier) deliver(ctx context.Context, notice idp.LogoutNotice) (goOn b
 // send posts the token. answered says that the client is there, whatever it
 // said.
 func (n *Notifier) send(ctx context.Context, client *idp.Client, notice idp.LogoutNotice, now time.Time) (answered bool, err error) {
-	token, err := n.Signer.SignLogoutToken(client.IDTokenSignedResponseAlg, idp.LogoutToken{
-		ID: newID(), ClientID: client.ClientID, Subject: notice.Subject, SessionID: notice.SessionID,
-		IssuedAt: now, ExpiresAt: now.Add(tokenLife),
-	})
+	token, err := n.token(ctx, client, notice, now)
 	if err != nil {
 		return false, err
 	}
@@ -232,6 +235,21 @@ func (n *Notifier) send(ctx context.Context, client *idp.Client, notice idp.Logo
 		return true, fmt.Errorf("status %d", status)
 	}
 	return true, nil
+}
+
+// token signs the logout token, and encrypts it as the client has its ID tokens
+// encrypted (OpenID Connect Back-Channel Logout section 2.4).
+func (n *Notifier) token(ctx context.Context, client *idp.Client, notice idp.LogoutNotice, now time.Time) (string, error) {
+	signed, err := n.Signer.SignLogoutToken(client.IDTokenSignedResponseAlg, idp.LogoutToken{
+		ID: newID(), ClientID: client.ClientID, Subject: notice.Subject, SessionID: notice.SessionID,
+		IssuedAt: now, ExpiresAt: now.Add(tokenLife),
+	})
+	if err != nil || client.IDTokenEncryptedResponseAlg == "" {
+		return signed, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout) // its keys may have to be read
+	defer cancel()
+	return n.Encrypter.Encrypt(ctx, client, client.IDTokenEncryptedResponseAlg, client.IDTokenEncryptedResponseEnc, signed)
 }
 
 // rest doubles with every attempt.

@@ -425,6 +425,9 @@ func TestOIDC_oidcc_backchannel_rp_initiated_logout(t *testing.T) {
 		told := newReceiver(t, always(http.StatusOK))
 		app := inst.WebClient(t, append(legacy, "--backchannel-logout-uri", told.URL+"/logout?keep=1", "--backchannel-logout-session-required", "--id-token-signed-response-alg", "ES256")...)
 		deaf := inst.WebClient(t, legacy...)
+		key, toldSealed := NewClientKey(t, "ECDH-ES"), newReceiver(t, always(http.StatusOK))
+		sealed := inst.WebClient(t, append(legacy, "--backchannel-logout-uri", toldSealed.URL+"/logout?keep=1", "--jwks-file", KeyFile(t, key),
+			"--id-token-encrypted-response-alg", "ECDH-ES", "--id-token-encrypted-response-enc", "A256GCM")...)
 		n, second := startNodes(t, inst)
 
 		t.Run("oidcc-backchannel-logout-discovery-endpoint-verification", func(t *testing.T) {
@@ -471,6 +474,17 @@ func TestOIDC_oidcc_backchannel_rp_initiated_logout(t *testing.T) {
 			told.none(t, 1500*time.Millisecond) // once, whoever else serves
 			if got := events(t, n, "logout.delivered", "client_id", app.ID) + events(t, second, "logout.delivered", "client_id", app.ID); n != second && got != 1 {
 				t.Errorf("%d audit records of the delivery", got)
+			}
+		})
+		// As its ID tokens are (OpenID Connect Back-Channel Logout section 2.4).
+		t.Run("encrypted", func(t *testing.T) {
+			b := n.NewBrowser(t)
+			b.code(t, sealed, alice, NewPKCE())
+			page := b.signOut(t)
+			b.Submit(t, page, page.Form(t, "logout-form"), nil)
+			claims := n.Verify(t, key.Open(t, toldSealed.next(t, 10*time.Second), "A256GCM", "JWT"), "logout+jwt", "RS256")
+			if claims["aud"] != sealed.ID || claims["sub"] != alice.Sub {
+				t.Errorf("claims %v", claims)
 			}
 		})
 		for name, end := range map[string]func(t *testing.T, b *Browser, sid string){
