@@ -5,8 +5,17 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"idp/internal/idp"
+)
+
+const (
+	// objectLife bounds how far ahead a request object may expire, and how long
+	// ago it may have become valid: as FAPI 2.0 Message Signing has it.
+	objectLife = time.Hour
+	// objectSkew is how far a client's clock may be ahead of ours.
+	objectSkew = 10 * time.Second
 )
 
 // typRequestObject is the explicit type of request objects (RFC 9101 section
@@ -17,8 +26,9 @@ const typRequestObject = "oauth-authz-req+jwt"
 // this issuer (RFC 9101 section 6, OpenID Connect Core section 6.1), and
 // returns its claims. Every fault of it is idp.ErrMalformed or idp.ErrExpired.
 //
-// Who it is from and for may be left out by clients of the profile oidc-legacy
-// alone: OpenID Connect Core does not demand it.
+// Who it is from and for, and from when to when it is good, may be left out by
+// clients of the profile oidc-legacy alone: OpenID Connect Core does not demand
+// it. What is there has to be right.
 func (c *ClientKeys) VerifyRequestObject(ctx context.Context, client *idp.Client, issuer, raw string) (map[string]json.RawMessage, error) {
 	algs := idp.AssertionAlgorithms()
 	if alg := client.RequestObjectSigningAlg; alg != "" {
@@ -38,7 +48,7 @@ func (c *ClientKeys) VerifyRequestObject(ctx context.Context, client *idp.Client
 	if _, ok := r.claims["aud"]; ok || !lax {
 		aud = r.audience()
 	}
-	exp, nbf := r.instant("exp", false), r.instant("nbf", false)
+	exp, nbf := r.instant("exp", !lax), r.instant("nbf", !lax)
 	now := c.cfg.Now()
 	switch {
 	case r.err != nil:
@@ -51,8 +61,12 @@ func (c *ClientKeys) VerifyRequestObject(ctx context.Context, client *idp.Client
 		return nil, malformed("aud is not this issuer")
 	case !exp.IsZero() && !now.Before(exp):
 		return nil, idp.ErrExpired
-	case nbf.After(now.Add(assertionSkew)):
+	case exp.After(now.Add(objectLife + objectSkew)):
+		return nil, malformed("exp is more than an hour ahead")
+	case nbf.After(now.Add(objectSkew)):
 		return nil, malformed("nbf is in the future")
+	case !nbf.IsZero() && nbf.Before(now.Add(-objectLife-objectSkew)):
+		return nil, malformed("nbf is more than an hour ago")
 	}
 	return jwt.Claims, nil
 }

@@ -69,7 +69,7 @@ func TestRFC9101_6_1_EncryptedRequestObjects(t *testing.T) {
 		b.Authorize(t, plain.Request(NewPKCE()), alice)
 
 		object := func(c Client, state string) string {
-			claims := map[string]any{"iss": c.ID, "aud": inst.Issuer, "exp": time.Now().Unix() + 60}
+			claims := map[string]any{"iss": c.ID, "aud": inst.Issuer, "exp": time.Now().Unix() + 60, "nbf": time.Now().Unix()}
 			for name, values := range c.Request(NewPKCE(), "state", state) {
 				claims[name] = values[0]
 			}

@@ -104,7 +104,7 @@ func TestRFC9126_PushedAuthorizationRequests(t *testing.T) {
 
 		// Attack C13: without or with wrong authentication, in the query, by GET,
 		// with request_uri, with duplicates, and whatever authorize refuses.
-		t.Run("TestAttack_C13", func(t *testing.T) {
+		t.Run("TestAttack_C13_Refusals", func(t *testing.T) {
 			node.Push(t, Client{}, web.Request(NewPKCE())).WantError(t, 401, "invalid_client")
 			node.Push(t, Client{ID: web.ID, Secret: Token()}, web.Request(NewPKCE())).WantError(t, 401, "invalid_client")
 			node.Push(t, Client{ID: web.ID, Public: true}, web.Request(NewPKCE())).WantError(t, 401, "invalid_client")
@@ -137,7 +137,7 @@ func TestRFC9126_PushedAuthorizationRequests(t *testing.T) {
 		})
 
 		// Attack C14: a request_uri in other hands, guessed, or used.
-		t.Run("TestAttack_C14", func(t *testing.T) {
+		t.Run("TestAttack_C14_OtherHands", func(t *testing.T) {
 			p := NewPKCE()
 			uri := node.PushedURI(t, web, web.Request(p))
 			open(b, other, uri).wantProblem(t, 400, "invalid_request_uri")

@@ -91,17 +91,18 @@ type documents struct {
 	*httptest.Server
 	mu    sync.Mutex
 	pages map[string]string
+	sends map[string]string // redirects
 	hits  int
 }
 
 func newDocuments(t testing.TB) *documents {
-	d := &documents{pages: map[string]string{}}
+	d := &documents{pages: map[string]string{}, sends: map[string]string{"/redirect": "/object"}}
 	d.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.hits++
-		if r.URL.Path == "/redirect" {
-			http.Redirect(w, r, "/object", http.StatusFound)
+		if target, ok := d.sends[r.URL.Path]; ok {
+			http.Redirect(w, r, target, http.StatusFound)
 			return
 		}
 		page, ok := d.pages[r.URL.Path]
