@@ -44,6 +44,8 @@ type Config struct {
 	Passwords PasswordsConfig `yaml:"passwords"`
 	Outbound  OutboundConfig  `yaml:"outbound"`
 	Log       LogConfig       `yaml:"log"`
+
+	SecurityTxt SecurityTxtConfig `yaml:"security_txt"`
 }
 
 // RegistrationConfig rules the clients that register themselves (RFC 7591):
@@ -102,6 +104,17 @@ type PasswordsConfig struct {
 type OutboundConfig struct {
 	Allow  []netip.Prefix `yaml:"allow" allowed:"networks such as 10.0.0.0/8 or single addresses"`
 	CAFile string         `yaml:"ca_file" allowed:"the path of a PEM file with certificates"`
+}
+
+// SecurityTxtConfig is /.well-known/security.txt (RFC 9116). Without a contact
+// there is none.
+type SecurityTxtConfig struct {
+	Contact            string `yaml:"contact" allowed:"mailto:, tel: or https: URIs separated by spaces, the preferred one first"`
+	Expires            string `yaml:"expires" allowed:"a time less than a year ahead, such as 2030-01-31T00:00:00Z"`
+	Encryption         string `yaml:"encryption" allowed:"an https URL, or an openpgp4fpr: or dns: URI"`
+	Acknowledgments    string `yaml:"acknowledgments" allowed:"an https URL"`
+	Policy             string `yaml:"policy" allowed:"an https URL"`
+	PreferredLanguages string `yaml:"preferred_languages" allowed:"language tags separated by spaces, such as en de"`
 }
 
 // LogConfig rules the log on stderr.
@@ -216,6 +229,7 @@ func (l *loader) validate() {
 	if _, err := c.Outbound.roots(); err != nil {
 		l.faultAt("outbound.ca_file", err.Error())
 	}
+	l.validateSecurityTxt()
 	l.notAbove("lifetimes.refresh_idle", c.Lifetimes.RefreshIdle, "lifetimes.refresh_absolute", c.Lifetimes.RefreshAbsolute)
 	l.notAbove("lifetimes.session_idle", c.Lifetimes.SessionIdle, "lifetimes.session_absolute", c.Lifetimes.SessionAbsolute)
 	l.notAbove("keys.publish_ahead", c.Keys.PublishAhead, "keys.rotate_every", c.Keys.RotateEvery)

@@ -216,6 +216,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			AuthorizationServerMetadata: n.publisher.AuthorizationServerMetadata(),
 			JWKS:                        discovery.JWKS(d.keyring.JWKS),
 			WebFinger:                   discovery.WebFinger(cfg.Issuer),
+			SecurityTxt:                 n.securityTxt(),
 
 			Authorize:  http.HandlerFunc(protocol.Authorize),
 			Push:       http.HandlerFunc(protocol.PushAuthorization),
@@ -273,6 +274,19 @@ func (c RegistrationConfig) policy() registration.Policy {
 		Open: c.Mode == "open", Scopes: strings.Fields(c.Scope), Audience: strings.Fields(c.Audience),
 		SecurityProfile: c.SecurityProfile, MaxClients: c.MaxClients, PerHour: c.PerHour, IdleLife: c.IdleLife.std(),
 	}
+}
+
+// securityTxt serves where to report a vulnerability, or nothing when the
+// operator named no contact.
+func (n *node) securityTxt() http.Handler {
+	if n.cfg.SecurityTxt.Contact == "" {
+		return nil
+	}
+	file := n.cfg.SecurityTxt.file(n.cfg.Issuer)
+	if !file.Expires.IsZero() && !file.Expires.After(n.now()) {
+		n.logger.Warn("security.txt has expired: readers will not rely on it", "security_txt.expires", n.cfg.SecurityTxt.Expires)
+	}
+	return file.Handler(n.now)
 }
 
 // describer makes a function a login.Describer.

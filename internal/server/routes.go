@@ -16,6 +16,7 @@ type Handlers struct {
 	AuthorizationServerMetadata http.Handler
 	JWKS                        http.Handler
 	WebFinger                   http.Handler
+	SecurityTxt                 http.Handler
 
 	Authorize  http.Handler
 	Push       http.Handler // pushed authorization requests
@@ -45,7 +46,7 @@ type Handlers struct {
 
 // Route is one line of the table.
 type Route struct {
-	Path    string   // relative to the issuer, or to the host if Inserted
+	Path    string   // relative to the issuer, or to the host if Inserted or AtHost
 	Methods []string // sorted; OPTIONS is answered besides where CORS is on
 	Handler http.Handler
 	CORS    bool // scripts of registered origins may call it
@@ -53,6 +54,9 @@ type Route struct {
 	// Inserted says that Path stands between host and issuer path (RFC 8414
 	// section 3.1).
 	Inserted bool
+	// AtHost says that Path belongs to the host, whatever path the issuer has
+	// (RFC 8615 section 3).
+	AtHost bool
 }
 
 // Routes lists everything the public listener answers. HEAD goes with every
@@ -71,7 +75,8 @@ func Routes(h Handlers) []Route {
 		{Path: "/.well-known/oauth-authorization-server", Methods: read, Handler: h.AuthorizationServerMetadata, CORS: true},
 		{Path: "/.well-known/oauth-authorization-server", Methods: read, Handler: h.AuthorizationServerMetadata, CORS: true, Inserted: true},
 		{Path: "/.well-known/jwks.json", Methods: read, Handler: h.JWKS, CORS: true},
-		{Path: "/.well-known/webfinger", Methods: read, Handler: h.WebFinger},
+		{Path: "/.well-known/webfinger", Methods: read, Handler: h.WebFinger, AtHost: true},
+		{Path: "/.well-known/security.txt", Methods: read, Handler: h.SecurityTxt, AtHost: true},
 
 		{Path: "/oauth2/auth", Methods: eitherOf, Handler: h.Authorize, Browser: true},
 		{Path: "/oauth2/par", Methods: post, Handler: h.Push},
@@ -117,6 +122,9 @@ func (p *public) mount(routes []Route) http.Handler {
 				continue // the same as the other form
 			}
 			path, strip = route.Path+p.issuerPath, ""
+		}
+		if route.AtHost {
+			path, strip = route.Path, ""
 		}
 		handler := p.endpoint(route, path, strip)
 		router.Path(path).Handler(handler)

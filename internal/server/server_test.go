@@ -629,8 +629,11 @@ func TestIssuerWithAPath(t *testing.T) {
 		s := start(t, func(s *setup) {
 			s.handler.Issuer = issuer
 			s.handler.Handlers.Token = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
+			s.handler.Handlers.WebFinger, s.handler.Handlers.SecurityTxt = s.handler.Handlers.Token, s.handler.Handlers.Token
 		})
 		for path, want := range map[string]string{
+			"/.well-known/webfinger":                             "/.well-known/webfinger",
+			"/.well-known/security.txt":                          "/.well-known/security.txt",
 			"/tenant/one/.well-known/openid-configuration":       "openid",
 			"/.well-known/openid-configuration/tenant/one":       "openid",
 			"/tenant/one/.well-known/oauth-authorization-server": "oauth",
