@@ -139,6 +139,20 @@ type ErrorPage struct {
 	Again     string // where to start over; empty when there is no such place
 }
 
+// ErrorReturnPage says what went wrong, and lets the person decide whether to
+// go back to an application that nobody vouches for.
+type ErrorReturnPage struct {
+	Layout
+	Client    Client
+	Message   string       // for the person
+	Code      string       // for the person's developer
+	ReturnsTo string       // in words, where going back leads
+	Link      template.URL // by a link; empty when it is a form
+	Action    string       // by a form; empty when it is a link
+	Fields    []Field      // of the form
+	RequestID string
+}
+
 func (LoginPage) template() string        { return "login.html" }
 func (AccountPage) template() string      { return "account.html" }
 func (ConsentPage) template() string      { return "consent.html" }
@@ -148,6 +162,7 @@ func (CheckSessionPage) template() string { return "check_session.html" }
 func (HomePage) template() string         { return "home.html" }
 func (FormPostPage) template() string     { return "form_post.html" }
 func (ErrorPage) template() string        { return "error.html" }
+func (ErrorReturnPage) template() string  { return "error_return.html" }
 
 // Pages renders the pages and serves the files that they refer to.
 type Pages struct {
@@ -171,7 +186,7 @@ func New() (*Pages, error) {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 	for _, page := range []interface{ template() string }{
-		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{},
+		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{}, ErrorReturnPage{},
 	} {
 		t, err := layout.Clone()
 		if err != nil {

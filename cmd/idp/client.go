@@ -72,6 +72,7 @@ func (a *app) clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 		return nil
 	})
 	f.truth("skip-consent", "skip_consent: people are not asked; for the company's own applications", func(m *m) *bool { return &m.SkipConsent })
+	f.truth("verified", "verified: you vouch for a client that registered itself", func(m *m) *bool { return &m.Verified })
 	f.truth("pkce-optional", "pkce_optional: a confidential client may leave PKCE out", func(m *m) *bool { return &m.PKCEOptional })
 	f.list("allowed-group", "allowed_groups: only their members may sign in to it", func(m *m) *[]string { return &m.AllowedGroups })
 	f.list("allowed-cors-origin", "allowed_cors_origins: origins whose scripts may call the token endpoint", func(m *m) *[]string { return &m.AllowedCORSOrigins })
@@ -375,6 +376,7 @@ func clientTable(t *table, v clientView) {
 	t.field("initiate_login_uri", v.InitiateLoginURI)
 	if v.SelfRegistered {
 		t.field("self_registered", "true")
+		t.field("verified", strconv.FormatBool(v.Verified))
 	}
 	t.field("subject_type", v.SubjectType)
 	t.field("sector_identifier_uri", v.SectorIdentifierURI)

@@ -45,6 +45,7 @@ func (a *app) registrationTokenCreate() *cobra.Command {
 	}
 	label := c.Flags().String("label", "", "what it is for")
 	uses := c.Flags().Int("uses", 1, "how many clients may register with it")
+	vouches := c.Flags().Bool("verified", false, "you vouch for the clients that register with it: people are not warned of them")
 	expires := c.Flags().String("expires", "7d", "how long it is good for, up to 366d")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		life, err := parseDuration(*expires)
@@ -52,12 +53,16 @@ func (a *app) registrationTokenCreate() *cobra.Command {
 			return usage("--expires %s: %s", *expires, err)
 		}
 		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			t, err := d.admin.CreateInitialToken(ctx, *label, *uses, life.std())
+			t, err := d.admin.CreateInitialToken(ctx, *label, *uses, life.std(), *vouches)
 			if err != nil {
 				return err
 			}
 			v := viewInitialToken(t)
-			v.Token = d.master.MintOpaque(idp.OpaqueToken{Kind: idp.KindInitial, ExpiresOn: idp.DayOf(t.ExpiresAt), ID: t.ID}, t.Salt)
+			kind := idp.OpaqueToken{Kind: idp.KindInitial, ExpiresOn: idp.DayOf(t.ExpiresAt), ID: t.ID}
+			if *vouches {
+				kind.Generation = idp.Vouching
+			}
+			v.Token = d.master.MintOpaque(kind, t.Salt)
 			// Here the token is what --quiet asks for.
 			return a.show(v, v.Token, func(out *table) {
 				out.field("id", v.ID)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ type RegistrationStore interface {
 func (s *Service) RegisterClient(ctx context.Context, m idp.ClientMetadata, r idp.Registration) (idp.Client, idp.Secret, error) {
 	return s.createClient(ctx, ClientInput{ClientMetadata: m}, func(ctx context.Context, c idp.Client, event idp.Event) error {
 		r.ClientID, r.CreatedAt, r.LastUsedAt = c.ClientID, c.CreatedAt, c.CreatedAt
-		event = with(event, "registration", "self")
+		event = with(with(event, "registration", "self"), "verified", strconv.FormatBool(c.Verified))
 		if !r.Initial.IsZero() {
 			event = with(event, "registration_token", r.Initial.String())
 		}
@@ -94,8 +95,9 @@ const (
 )
 
 // CreateInitialToken lets its bearer register so many clients within the time.
-// What is returned says how the token is minted; the token itself is not kept.
-func (s *Service) CreateInitialToken(ctx context.Context, label string, uses int, life time.Duration) (idp.InitialToken, error) {
+// What is returned says how the token is minted; the token itself is not kept,
+// nor is whether it vouches for its clients: that is in the token.
+func (s *Service) CreateInitialToken(ctx context.Context, label string, uses int, life time.Duration, vouches bool) (idp.InitialToken, error) {
 	var f faults
 	f.name("label", label)
 	if uses < 1 || uses > maxInitialUses {
@@ -111,7 +113,8 @@ func (s *Service) CreateInitialToken(ctx context.Context, label string, uses int
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt) // never fails: crypto/rand
 	t := idp.InitialToken{ID: newID(now), Label: label, Salt: salt, Uses: int64(uses), CreatedAt: now, ExpiresAt: now.Add(life)}
-	if err := s.store.CreateInitialToken(ctx, t, s.event(ctx, now, idp.EventInitialTokenCreated, t.ID.String())); err != nil {
+	event := with(s.event(ctx, now, idp.EventInitialTokenCreated, t.ID.String()), "verified", strconv.FormatBool(vouches))
+	if err := s.store.CreateInitialToken(ctx, t, event); err != nil {
 		return idp.InitialToken{}, fmt.Errorf("admin: create a registration token: %w", err)
 	}
 	return t, nil

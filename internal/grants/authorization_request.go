@@ -28,6 +28,9 @@ type authorizationRequest struct {
 	uiLocales     string
 	hintSubject   string             // the only one who may sign in, by id_token_hint or claims; empty for anybody
 	claims        *idp.ClaimsRequest // nil for none
+
+	// answered says that the person saw where the answer leads, and gave it.
+	answered bool
 }
 
 // withClaimScopes adds to scopes those that open the claims asked for by name,

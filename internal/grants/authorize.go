@@ -32,6 +32,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	idp.RequestFrom(ctx).ClientID = req.client.ClientID
+	req.answered = flow.Denied
 	// 3. Check everything else; from here on errors are redirected.
 	if err := s.check(req, form); err != nil {
 		s.refuse(w, r, req, err)
@@ -208,7 +209,27 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, req *authorizat
 		Kind: idp.EventAuthorizationRefused, At: s.now(), ClientID: req.client.ClientID, UserID: record.Subject,
 		Detail: map[string]string{"error": err.Code, "reason": err.Error()},
 	})
-	s.respond(w, r, req, url.Values{"error": {err.Code}, "error_description": {err.Description}})
+	answer := url.Values{"error": {err.Code}, "error_description": {err.Description}}
+	if req.client.Unverified() && !req.answered {
+		s.askToReturn(w, r, req, err, answer)
+		return
+	}
+	s.respond(w, r, req, answer)
+}
+
+// askToReturn lets the person decide whether to follow an error to a client
+// that nobody vouches for. A redirect would lend it this server's good name:
+// whoever registers a client and asks for what must fail has a link that begins
+// here and ends where they like (RFC 9700 section 4.11.2).
+func (s *Service) askToReturn(w http.ResponseWriter, r *http.Request, req *authorizationRequest, err *Error, answer url.Values) {
+	s.complete(req, answer)
+	back := idp.ErrorReturn{
+		Client: req.client, RedirectURI: req.redirectURI, Code: err.Code, Status: err.Status, Location: req.location(answer),
+	}
+	if req.responseMode == idp.ModeFormPost {
+		back.Location, back.Post = req.redirectURI, answer
+	}
+	s.Browser.AskToReturn(w, r, back)
 }
 
 // reject tells the person that nothing can be done.

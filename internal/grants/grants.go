@@ -85,6 +85,9 @@ type Browser interface {
 	Bound(r *http.Request) []byte
 	// ErrorPage tells the person what went wrong. It never redirects.
 	ErrorPage(w http.ResponseWriter, r *http.Request, status int, code, message string)
+	// AskToReturn shows the person an error, and where it would lead them. It
+	// never redirects.
+	AskToReturn(w http.ResponseWriter, r *http.Request, back idp.ErrorReturn)
 	// FormPost lets the browser post the fields to the client (OAuth 2.0 Form
 	// Post Response Mode).
 	FormPost(w http.ResponseWriter, r *http.Request, action string, fields url.Values)

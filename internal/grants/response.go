@@ -52,13 +52,31 @@ func isWeb(uri string) bool {
 	return strings.HasPrefix(uri, "https://") || strings.HasPrefix(uri, "http://")
 }
 
-// respond answers the client through the browser, in the response mode that it
-// asked for. Every answer carries iss (RFC 9207 section 2), and state as it came.
-func (s *Service) respond(w http.ResponseWriter, r *http.Request, req *authorizationRequest, answer url.Values) {
+// complete adds what every answer carries: iss (RFC 9207 section 2), and state
+// as it came.
+func (s *Service) complete(req *authorizationRequest, answer url.Values) {
 	if req.state != "" {
 		answer.Set("state", req.state)
 	}
 	answer.Set("iss", s.Issuer)
+}
+
+// location is where the answer is, unless it is posted.
+func (req *authorizationRequest) location(answer url.Values) string {
+	separator := "?"
+	switch {
+	case req.responseMode == idp.ModeFragment:
+		separator = "#"
+	case strings.Contains(req.redirectURI, "?"):
+		separator = "&"
+	}
+	return req.redirectURI + separator + answer.Encode()
+}
+
+// respond answers the client through the browser, in the response mode that it
+// asked for.
+func (s *Service) respond(w http.ResponseWriter, r *http.Request, req *authorizationRequest, answer url.Values) {
+	s.complete(req, answer)
 	// Scripts that watch the session belong to the older ways of signing in.
 	if req.client.SecurityProfile == idp.ProfileOIDCLegacy && !answer.Has("error") && hasScope(req.target.scopes, idp.ScopeOpenID) {
 		if state := s.Browser.SessionState(w, r, req.client.ClientID, req.redirectURI); state != "" {
@@ -69,16 +87,9 @@ func (s *Service) respond(w http.ResponseWriter, r *http.Request, req *authoriza
 		s.Browser.FormPost(w, r, req.redirectURI, answer)
 		return
 	}
-	separator := "?"
-	switch {
-	case req.responseMode == idp.ModeFragment:
-		separator = "#"
-	case strings.Contains(req.redirectURI, "?"):
-		separator = "&"
-	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Location", req.redirectURI+separator+answer.Encode())
+	h.Set("Location", req.location(answer))
 	w.WriteHeader(http.StatusSeeOther)
 }

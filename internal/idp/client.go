@@ -107,6 +107,8 @@ type ClientMetadata struct {
 	// SelfRegistered says that nobody here looked at it: it registered itself
 	// (RFC 7591). Registration sets it.
 	SelfRegistered bool `json:"self_registered,omitempty" yaml:"self_registered,omitempty"`
+	// Verified says that an operator vouches for it nevertheless.
+	Verified bool `json:"verified,omitempty" yaml:"verified,omitempty"`
 
 	// SecurityProfile is one of SecurityProfiles; empty is baseline.
 	SecurityProfile string `json:"security_profile,omitempty" yaml:"security_profile,omitempty"`
@@ -171,6 +173,10 @@ type ClientSecret struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero for never
 }
+
+// Unverified reports whether nobody vouches for the client. People are told so,
+// and sent to it only where they chose to go.
+func (c *ClientMetadata) Unverified() bool { return c.SelfRegistered && !c.Verified }
 
 // Public reports whether the client holds no credentials (RFC 6749 section 2.1).
 func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == AuthNone }

@@ -1,6 +1,9 @@
 package idp
 
-import "strings"
+import (
+	"net/url"
+	"strings"
+)
 
 // ResponseType says what an authorization response carries (OAuth 2.0 Multiple
 // Response Type Encoding Practices). The order of the values in a request means
@@ -58,4 +61,15 @@ func (t ResponseType) DefaultMode() string {
 		return ModeFragment
 	}
 	return ModeQuery
+}
+
+// ErrorReturn is an authorization error on its way back to a client that nobody
+// vouches for: the person sees it first, and goes on or does not.
+type ErrorReturn struct {
+	Client      *Client
+	RedirectURI string
+	Code        string // of the error
+	Status      int
+	Location    string     // where going on leads
+	Post        url.Values // what it posts there; nil when it is a link
 }

@@ -20,11 +20,16 @@ const (
 // OpaqueToken is what an opaque token says of itself before any database is
 // asked. Its proof derives from these fields, the row's salt and the master key.
 type OpaqueToken struct {
-	Kind       TokenKind
-	ExpiresOn  Day // the day whose partition holds the row
-	ID         ID
-	Generation uint32 // refresh tokens and registration access tokens only
+	Kind      TokenKind
+	ExpiresOn Day // the day whose partition holds the row
+	ID        ID
+	// Generation of a refresh or registration access token. An initial token
+	// has Vouching when the operator vouches for the clients that use it.
+	Generation uint32
 }
+
+// Vouching is the Generation of an initial token whose clients are verified.
+const Vouching = 1
 
 // AccessToken is an access token's content, whatever its format: the claims of
 // RFC 9068 section 2.2.

@@ -3,6 +3,7 @@ package login
 import (
 	"bytes"
 	"errors"
+	"html/template"
 	"maps"
 	"math"
 	"net/http"
@@ -83,16 +84,56 @@ func (l *Login) ErrorPage(w http.ResponseWriter, r *http.Request, status int, co
 	l.errorPage(w, r, status, web.ErrorPage{Message: message, Code: code})
 }
 
+// AskToReturn shows a person that an application was refused, and lets them
+// decide whether to go back to it. It never redirects.
+func (l *Login) AskToReturn(w http.ResponseWriter, r *http.Request, back idp.ErrorReturn) {
+	l.protect(w.Header())
+	client := clientOnPage(back.Client)
+	client.Logo = "" // chosen by whom nobody knows
+	page := web.ErrorReturnPage{
+		Layout: l.layout(heading(back.Status)), Client: *client, Message: refusal(back.Code), Code: back.Code,
+		ReturnsTo: destination(back.RedirectURI), RequestID: idp.RequestFrom(r.Context()).ID,
+	}
+	if back.Post != nil {
+		allowRedirects(w.Header())
+		page.Action, page.Fields = back.Location, fieldsOf(back.Post)
+	} else {
+		page.Link = template.URL(back.Location) //nolint:gosec // registered for the client, byte for byte
+	}
+	l.render(w, r, back.Status, page)
+}
+
+// refusal says in a person's words what an application was refused for.
+func refusal(code string) string {
+	switch code {
+	case "login_required", "interaction_required", "account_selection_required":
+		return "It asked to sign you in without showing you anything, and that is not possible now."
+	case "consent_required":
+		return "It asked to use your account without asking you, and you have not allowed that."
+	case "invalid_scope", "invalid_target":
+		return "It asked for something that it may not have."
+	case "access_denied":
+		return "You may not use it, or not with this account."
+	case "temporarily_unavailable", "server_error":
+		return "The service could not answer. Try again in a moment."
+	}
+	return "Its request has a mistake, or asks for what is not possible here."
+}
+
 // FormPost shows the page that posts the fields to the client (OAuth 2.0 Form
 // Post Response Mode).
 func (l *Login) FormPost(w http.ResponseWriter, r *http.Request, action string, fields url.Values) {
 	l.protect(w.Header())
 	allowRedirects(w.Header())
-	page := web.FormPostPage{Layout: l.layout("Continue"), Action: action}
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		page.Fields = append(page.Fields, web.Field{Name: name, Value: fields.Get(name)})
+	l.render(w, r, http.StatusOK, web.FormPostPage{Layout: l.layout("Continue"), Action: action, Fields: fieldsOf(fields)})
+}
+
+func fieldsOf(values url.Values) []web.Field {
+	var fields []web.Field
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fields = append(fields, web.Field{Name: name, Value: values.Get(name)})
 	}
-	l.render(w, r, http.StatusOK, page)
+	return fields
 }
 
 func (l *Login) errorPage(w http.ResponseWriter, r *http.Request, status int, page web.ErrorPage) {

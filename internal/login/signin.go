@@ -282,7 +282,7 @@ func clientOnPage(c *idp.Client) *web.Client {
 	}
 	name := c.DisplayName()
 	return &web.Client{
-		Name: name, Initial: initial(name), Logo: address(c.LogoURI), Unverified: c.SelfRegistered,
+		Name: name, Initial: initial(name), Logo: address(c.LogoURI), Unverified: c.Unverified(),
 		Site: address(c.ClientURI), Policy: address(c.PolicyURI), Terms: address(c.TosURI),
 	}
 }

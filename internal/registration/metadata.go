@@ -212,6 +212,19 @@ func skeleton(name string) string {
 	}, name)
 }
 
+// presentsItselfAnew reports whether a client changed what people know it by:
+// its name, its pictures and pages, and where it lives.
+func presentsItselfAnew(before, after idp.ClientMetadata) bool {
+	if before.ClientName != after.ClientName || before.LogoURI != after.LogoURI || before.ClientURI != after.ClientURI ||
+		before.PolicyURI != after.PolicyURI || before.TosURI != after.TosURI {
+		return true
+	}
+	uris := [][2][]string{{before.RedirectURIs, after.RedirectURIs}, {before.PostLogoutRedirectURIs, after.PostLogoutRedirectURIs}}
+	return slices.ContainsFunc(uris, func(pair [2][]string) bool {
+		return slices.ContainsFunc(pair[1], func(uri string) bool { return !slices.Contains(pair[0], uri) })
+	})
+}
+
 // sectorFault checks that the client's redirect URIs are listed where it says
 // (OpenID Connect Dynamic Client Registration section 5).
 func sectorFault(body []byte, redirectURIs []string) error {

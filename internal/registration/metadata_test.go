@@ -27,7 +27,7 @@ func FuzzInput(f *testing.F) {
 			return
 		}
 		m := in.metadata
-		if m.SkipConsent || m.SecurityProfile != "" || len(m.Audience)+len(m.AllowedGroups)+len(m.ResourceServerOf)+len(m.AllowedCORSOrigins) > 0 || m.SelfRegistered || m.PKCEOptional {
+		if m.SkipConsent || m.SecurityProfile != "" || len(m.Audience)+len(m.AllowedGroups)+len(m.ResourceServerOf)+len(m.AllowedCORSOrigins) > 0 || m.SelfRegistered || m.Verified || m.PKCEOptional {
 			t.Errorf("%q says what is an operator's to say: %+v", body, m)
 		}
 		after, err := in.over(before)

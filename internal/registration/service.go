@@ -275,8 +275,9 @@ func (s *Service) register(r *http.Request) (map[string]any, error) {
 	if err := s.prepare(ctx, &in.metadata); err != nil {
 		return nil, err
 	}
+	in.metadata.Verified = initial.Generation == idp.Vouching
 	// 3. Check everything, and store it.
-	registration := idp.Registration{ID: newID(), Salt: make([]byte, 16), Generation: 1, Initial: initial}
+	registration := idp.Registration{ID: newID(), Salt: make([]byte, 16), Generation: 1, Initial: initial.ID}
 	_, _ = rand.Read(registration.Salt)
 	c, secret, err := s.Admin.RegisterClient(ctx, in.metadata, registration)
 	if err != nil {
@@ -293,28 +294,29 @@ func newID() (id idp.ID) {
 
 // initialToken returns the token that the request came with, zero for none
 // where none is needed. That it has a use left is decided when it is used.
-func (s *Service) initialToken(r *http.Request) (idp.ID, error) {
+func (s *Service) initialToken(r *http.Request) (idp.OpaqueToken, error) {
+	none := idp.OpaqueToken{}
 	if len(r.Header.Values("Authorization")) == 0 && s.Policy.Open {
-		return idp.ID{}, nil
+		return none, nil
 	}
 	raw, ok := bearer(r)
 	if !ok {
-		return idp.ID{}, unauthorized("no bearer token")
+		return none, unauthorized("no bearer token")
 	}
 	t, err := s.Opaque.ParseOpaque(idp.KindInitial, raw)
 	if err != nil {
-		return idp.ID{}, unauthorized("not a registration token")
+		return none, unauthorized("not a registration token")
 	}
 	kept, err := s.Store.InitialToken(r.Context(), t.ID)
 	switch {
 	case errors.Is(err, idp.ErrUnavailable):
-		return idp.ID{}, err
+		return none, err
 	case err != nil || !s.Opaque.VerifyOpaque(raw, kept.Salt):
-		return idp.ID{}, unauthorized("unknown registration token")
+		return none, unauthorized("unknown registration token")
 	case kept.Uses <= 0 || !s.now().Before(kept.ExpiresAt):
-		return idp.ID{}, unauthorized("spent or expired registration token")
+		return none, unauthorized("spent or expired registration token")
 	}
-	return kept.ID, nil
+	return t, nil
 }
 
 func (s *Service) selfRegistered() (n int) {
@@ -465,6 +467,9 @@ func (s *Service) change(r *http.Request, c idp.Client, registration idp.Registr
 	}
 	if err := s.prepare(r.Context(), &metadata); err != nil {
 		return nil, err
+	}
+	if presentsItselfAnew(c.ClientMetadata, metadata) {
+		metadata.Verified = false // who vouched saw another one
 	}
 	changed, secret, err := s.Admin.ChangeRegisteredClient(r.Context(), c.ClientID, metadata, registration.Generation)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -411,6 +412,43 @@ func TestChromium(t *testing.T) {
 			b.clean("the end")
 		})
 	}
+	t.Run("an application that nobody checked", func(t *testing.T) {
+		node := Install(t, "sqlite", map[string]string{"IDP_REGISTRATION_MODE": "open", "IDP_TRUSTED_PROXIES": ""}).Start(t)
+		answers := make(chan string, 8)
+		application := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/callback" {
+				answers <- r.Method + " " + r.FormValue("error") + " from " + r.Referer()
+			}
+		}))
+		t.Cleanup(application.Close)
+		stranger := node.Register(t, "", fields{"client_name": "Free calendar", "redirect_uris": []string{"https://calendar.free.example/callback"}})
+		local := node.Register(t, "", fields{"application_type": "native", "redirect_uris": []string{application.URL + "/callback"}})
+		b := newTab(t, browser, true)
+		b.expected = []string{"network: Failed to load resource: the server responded with a status of 400 (Bad Request) " + node.Issuer + "/oauth2/auth"}
+		refused := func(c Registered, mode string) {
+			t.Helper()
+			request := c.Request(NewPKCE(), "scope", "admin", "response_mode", mode)
+			b.goes("a request that fails", http.StatusBadRequest, chromedp.Navigate(node.Issuer+"/oauth2/auth?"+request.Encode()))
+			b.has("error", "something that it may not have")
+		}
+		for mode, want := range map[string]string{"query": "GET invalid_scope from ", "form_post": "POST invalid_scope from "} {
+			refused(local, mode)
+			b.has("returns-to", "a program on this computer")
+			b.press("go-on", http.StatusOK)
+			if got := <-answers; got != want {
+				t.Errorf("%s brings %q, want %q", mode, got, want)
+			}
+		}
+		refused(stranger, "query")
+		b.has("error", "Free calendar")
+		b.has("returns-to", "calendar.free.example")
+		b.seen("error-return", checker)
+		b.clean("error-return")
+		b.press("stay", http.StatusOK)
+		if at := b.location(); at.String() != node.Issuer+"/" {
+			t.Errorf("staying leads to %s", at)
+		}
+	})
 	if *images {
 		t.Run("images", func(t *testing.T) { takeImages(t, browser) })
 	}
