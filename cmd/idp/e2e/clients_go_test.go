@@ -337,7 +337,7 @@ func TestClients_GoWantsAll(t *testing.T) {
 		}
 		select {
 		case heard := <-app.logouts:
-			out, err := verifier.VerifyLogout(ctx, heard)
+			out, err := verifier.VerifyLogout(ctx, encryption.Open(t, heard, "A256GCM", "JWT"))
 			if err != nil {
 				t.Fatalf("logout token: %v", err)
 			}
