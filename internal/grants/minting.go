@@ -2,6 +2,7 @@ package grants
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -35,7 +36,16 @@ func (u *unit) signAccessToken() (string, error) {
 			Kind: idp.KindAccess, ExpiresOn: idp.DayOf(t.ExpiresAt), ID: t.ID,
 		}, nil), nil
 	}
-	return s.Signer.SignAccessToken(u.rules.alg, t)
+	return signed(s.Signer.SignAccessToken(u.rules.alg, t))
+}
+
+// signed says of a key that does not sign that the server cannot answer now:
+// nothing is wrong with the request, and nothing was stored yet.
+func signed(raw string, err error) (string, error) {
+	if err != nil {
+		return "", fmt.Errorf("sign: %w: %w", idp.ErrUnavailable, err)
+	}
+	return raw, nil
 }
 
 // audience is the resource, and the issuer itself when the token opens
@@ -104,7 +114,7 @@ func (u *unit) signIDToken(ctx context.Context, accessToken, code string, alone 
 	if alg == "" {
 		alg = idp.AlgRS256 // OpenID Connect Dynamic Client Registration section 2
 	}
-	raw, err := s.Signer.SignIDToken(alg, t)
+	raw, err := signed(s.Signer.SignIDToken(alg, t))
 	if err != nil || u.client.IDTokenEncryptedResponseAlg == "" {
 		return raw, err
 	}

@@ -45,7 +45,7 @@ func (s *Service) Userinfo(w http.ResponseWriter, r *http.Request) {
 func (s *Service) sealUserinfo(ctx context.Context, client *idp.Client, claims map[string]any) (string, error) {
 	raw, err := "", error(nil)
 	if client.UserinfoSignedResponseAlg != "" {
-		raw, err = s.Signer.SignUserinfo(client.UserinfoSignedResponseAlg, client.ClientID, claims)
+		raw, err = signed(s.Signer.SignUserinfo(client.UserinfoSignedResponseAlg, client.ClientID, claims))
 	} else {
 		var text []byte
 		text, err = json.Marshal(claims)
