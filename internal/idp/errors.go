@@ -27,6 +27,9 @@ var (
 	// ErrCredentials says that user name or password is wrong, without saying
 	// which.
 	ErrCredentials = errors.New("user name or password is wrong")
+	// ErrFactor says that a code or the answer of a passkey does not prove what
+	// it should, without saying why.
+	ErrFactor = errors.New("the code or passkey was not accepted")
 )
 
 // InvalidError says which field of an input is wrong and why, in words for the

@@ -43,6 +43,13 @@ const (
 	EventUserEnabled           EventKind = "user.enabled"
 	EventUserDeleted           EventKind = "user.deleted"
 	EventUserPasswordSet       EventKind = "user.password_set"
+	EventUserFactorsReset      EventKind = "user.factors_reset" // an operator took all second factors away
+	EventFactorAdded           EventKind = "factor.added"
+	EventFactorChanged         EventKind = "factor.changed" // got another name
+	EventFactorRemoved         EventKind = "factor.removed"
+	EventFactorUsed            EventKind = "factor.used"
+	EventFactorFailed          EventKind = "factor.failed"     // a code that was not accepted
+	EventWebAuthnRejected      EventKind = "webauthn.rejected" // an answer of a passkey that was not accepted
 	EventGroupChanged          EventKind = "group.changed"
 	EventRoleChanged           EventKind = "role.changed"
 	EventResourceChanged       EventKind = "resource.changed"

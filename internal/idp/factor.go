@@ -18,6 +18,29 @@ type Passkey struct {
 	LastUsedAt     time.Time // zero before the first use
 }
 
+// PasskeyState is a passkey with what decides whether it may be used: one read.
+type PasskeyState struct {
+	Passkey Passkey
+	// Handle is the name under which authenticators know the person.
+	Handle []byte
+	User   User
+}
+
+// PasskeyUse is what one signature of a passkey changes.
+type PasskeyUse struct {
+	CredentialID []byte
+	UserID       string
+	SignCount    uint32
+	BackupState  bool
+	At           time.Time
+}
+
+// Challenge is what a passkey signs: good once, until it expires.
+type Challenge struct {
+	Value     string
+	ExpiresAt time.Time
+}
+
 // Authenticator is an app that shows time-based codes (RFC 6238).
 type Authenticator struct {
 	ID         ID

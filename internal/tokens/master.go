@@ -24,6 +24,9 @@ const (
 	PurposeFlow        = "flow"
 	// PurposeClientSecrets is for the secrets of client_secret_jwt.
 	PurposeClientSecrets = "client-secrets"
+	// PurposeFactors is for the secrets of authenticators, and for what goes
+	// through the browser while a factor is set up or used.
+	PurposeFactors = "factors"
 )
 
 // What keyed hashes are made for. Each has a key of its own, and none of them
@@ -34,6 +37,7 @@ const (
 	purposeOpaque       = "opaque"
 	purposePairwise     = "pairwise"
 	purposeCheck        = "check"
+	purposeRecovery     = "recovery-code"
 )
 
 const (
@@ -59,7 +63,7 @@ func NewMaster(key []byte) (*Master, error) {
 		return nil, errors.New("master key: the same byte over and over is not a key")
 	}
 	m := &Master{keys: map[string][]byte{}}
-	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck} {
+	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck, purposeRecovery} {
 		subkey, err := hkdf.Key(sha256.New, key, nil, "idp/1/"+purpose, masterKeySize)
 		if err != nil {
 			return nil, fmt.Errorf("master key: derive the key for %s: %w", purpose, err)
@@ -137,7 +141,9 @@ func (m *Master) Open(purpose string, sealed, additional []byte) ([]byte, error)
 // nonce alone wears a key out after 2^32 messages (NIST SP 800-38D section
 // 8.3), which a busy server seals; with 128 random bits in the key it lasts.
 func (m *Master) aead(purpose string, head []byte) (cipher.AEAD, error) {
-	if purpose != PurposeSigningKeys && purpose != PurposeFlow && purpose != PurposeClientSecrets {
+	switch purpose {
+	case PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors:
+	default:
 		return nil, fmt.Errorf("seal: unknown purpose %q", purpose)
 	}
 	block, err := aes.NewCipher(m.mac(purpose, head))

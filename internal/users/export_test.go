@@ -24,3 +24,6 @@ func AccountKey(username string) string { return accountKey(username) }
 
 // Concurrent is how many hashes run at once.
 func (h *Hasher) Concurrent() int { return cap(h.slots) }
+
+// MatchTOTP returns the time step of which the code is.
+var MatchTOTP = matchTOTP

@@ -89,10 +89,10 @@ func (s *Service) Authenticate(ctx context.Context, username, password string) (
 
 	// 2. Take one attempt from the address and one from the account.
 	account := accountKey(username)
-	if err := s.take(ctx, addressKey(idp.RequestFrom(ctx).RemoteAddr), perAddress); err != nil {
+	if err := take(ctx, s.throttle, s.now(), addressKey(idp.RequestFrom(ctx).RemoteAddr), perAddress); err != nil {
 		return idp.User{}, s.throttled(ctx, err, reasonAddress)
 	}
-	if err := s.take(ctx, account, perAccount); err != nil {
+	if err := take(ctx, s.throttle, s.now(), account, perAccount); err != nil {
 		return idp.User{}, s.throttled(ctx, err, reasonAccount)
 	}
 

@@ -51,8 +51,9 @@ func (e *ThrottledError) Error() string {
 
 func (e *ThrottledError) Unwrap() error { return idp.ErrThrottled }
 
-func (s *Service) take(ctx context.Context, key string, l limit) error {
-	after, err := s.throttle.Take(ctx, key, s.now(), l.interval, l.burst)
+// take takes one attempt under the key: *ThrottledError when there is none.
+func take(ctx context.Context, throttle Throttle, now time.Time, key string, l limit) error {
+	after, err := throttle.Take(ctx, key, now, l.interval, l.burst)
 	if errors.Is(err, idp.ErrThrottled) {
 		// Whole seconds, upwards: what Retry-After can say.
 		after = max(time.Second, (after + time.Second - 1).Truncate(time.Second))
