@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,6 +60,36 @@ type RegistrationConfig struct {
 	MaxClients      int      `yaml:"max_clients" min:"1" max:"1000000"`
 	PerHour         int      `yaml:"per_hour" min:"1" max:"100000"`
 	IdleLife        Duration `yaml:"idle_life"`
+
+	SoftwareStatements string `yaml:"software_statements" oneof:"off optional required"`
+	StatementIssuers   string `yaml:"statement_issuers" allowed:"entries ISSUER=KEYS separated by spaces, KEYS being an https address or the path of a file with a JSON Web Key Set"`
+	StatementAlgs      string `yaml:"statement_algs" allowed:"signature algorithms separated by spaces: ES256, ES384, ES512, EdDSA, PS256, RS256"`
+}
+
+// statementIssuers reads whose software statements are believed.
+func (c *RegistrationConfig) statementIssuers() ([]idp.StatementIssuer, error) {
+	var all []idp.StatementIssuer
+	for entry := range strings.FieldsSeq(c.StatementIssuers) {
+		issuer, keys, ok := strings.Cut(entry, "=")
+		trusted := idp.StatementIssuer{Issuer: issuer}
+		switch {
+		case !ok || issuer == "" || keys == "":
+			return nil, errors.New("must be entries ISSUER=KEYS separated by spaces")
+		case strings.HasPrefix(keys, "https://"):
+			trusted.JWKSURI = keys
+		default:
+			raw, err := os.ReadFile(keys)
+			if err != nil {
+				return nil, errors.New("the keys of " + issuer + " cannot be read: " + fileReason(err))
+			}
+			trusted.JWKS = raw
+			if err := new(tokens.ClientKeys).CheckKeySet(trusted.JWKS); err != nil {
+				return nil, errors.New("the keys of " + issuer + ": " + err.Error())
+			}
+		}
+		all = append(all, trusted)
+	}
+	return all, nil
 }
 
 // AuditConfig rules the audit log. In strict mode no token leaves before its
@@ -136,6 +167,7 @@ func defaultConfig() Config {
 		Registration: RegistrationConfig{
 			Mode: "off", Scope: strings.Join(idp.IdentityScopes(), " "), SecurityProfile: idp.ProfileBaseline,
 			MaxClients: 1000, PerHour: 60, IdleLife: Duration(90 * day),
+			SoftwareStatements: "off", StatementAlgs: strings.Join(idp.AssertionAlgorithms(), " "),
 		},
 		Audit: AuditConfig{Mode: "strict", Retention: Duration(400 * day)},
 		Lifetimes: LifetimesConfig{
@@ -230,9 +262,25 @@ func (l *loader) validate() {
 		l.faultAt("outbound.ca_file", err.Error())
 	}
 	l.validateSecurityTxt()
+	l.validateStatements()
 	l.notAbove("lifetimes.refresh_idle", c.Lifetimes.RefreshIdle, "lifetimes.refresh_absolute", c.Lifetimes.RefreshAbsolute)
 	l.notAbove("lifetimes.session_idle", c.Lifetimes.SessionIdle, "lifetimes.session_absolute", c.Lifetimes.SessionAbsolute)
 	l.notAbove("keys.publish_ahead", c.Keys.PublishAhead, "keys.rotate_every", c.Keys.RotateEvery)
+}
+
+func (l *loader) validateStatements() {
+	c := l.config
+	switch issuers, err := c.Registration.statementIssuers(); {
+	case err != nil:
+		l.faultAt("registration.statement_issuers", err.Error())
+	case len(issuers) == 0 && c.Registration.SoftwareStatements != "off":
+		l.faultAt("registration.software_statements", "needs registration.statement_issuers: whose software statements are believed")
+	}
+	for alg := range strings.FieldsSeq(c.Registration.StatementAlgs) {
+		if !slices.Contains(idp.AssertionAlgorithms(), alg) {
+			l.faultAt("registration.statement_algs", l.allowed("registration.statement_algs"))
+		}
+	}
 }
 
 // roots returns the authorities that outbound requests trust: nil for the

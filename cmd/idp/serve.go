@@ -199,9 +199,13 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		RequestObjects: d.keys, Decrypter: d.keyring, Documents: d.outbound,
 		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, Now: d.now, Logger: d.logger,
 	})
+	policy, err := cfg.Registration.policy()
+	if err != nil {
+		return nil, withCode(exitConfiguration, err)
+	}
 	n.register = registration.New(registration.Config{
-		Issuer: cfg.Issuer, Policy: cfg.Registration.policy(), Store: d.store, Admin: d.admin, Directory: d.directory,
-		Opaque: d.master, Documents: d.outbound, Throttle: d.store, Audit: n.audit, Now: d.now, Logger: d.logger,
+		Issuer: cfg.Issuer, Policy: policy, Store: d.store, Admin: d.admin, Directory: d.directory,
+		Opaque: d.master, Documents: d.outbound, Statements: d.keys, Throttle: d.store, Audit: n.audit, Now: d.now, Logger: d.logger,
 	})
 	n.publisher = discovery.NewPublisher(n.document())
 	var registers, manages http.Handler
@@ -269,11 +273,13 @@ func (n *node) noticing(next http.HandlerFunc) http.Handler {
 }
 
 // policy is what registration makes of the configuration.
-func (c RegistrationConfig) policy() registration.Policy {
+func (c RegistrationConfig) policy() (registration.Policy, error) {
+	issuers, err := c.statementIssuers()
 	return registration.Policy{
 		Open: c.Mode == "open", Scopes: strings.Fields(c.Scope), Audience: strings.Fields(c.Audience),
 		SecurityProfile: c.SecurityProfile, MaxClients: c.MaxClients, PerHour: c.PerHour, IdleLife: c.IdleLife.std(),
-	}
+		Statements: c.SoftwareStatements, StatementIssuers: issuers, StatementAlgs: strings.Fields(c.StatementAlgs),
+	}, err
 }
 
 // securityTxt serves where to report a vulnerability, or nothing when the

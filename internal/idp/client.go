@@ -104,6 +104,10 @@ type ClientMetadata struct {
 	SoftwareID          string   `json:"software_id,omitempty" yaml:"software_id,omitempty"`
 	SoftwareVersion     string   `json:"software_version,omitempty" yaml:"software_version,omitempty"`
 
+	// SoftwareStatement is what it registered with, as it was presented (RFC 7591
+	// section 2.3). What it says is in the other fields already.
+	SoftwareStatement string `json:"software_statement,omitempty" yaml:"software_statement,omitempty"`
+
 	// SelfRegistered says that nobody here looked at it: it registered itself
 	// (RFC 7591). Registration sets it.
 	SelfRegistered bool `json:"self_registered,omitempty" yaml:"self_registered,omitempty"`

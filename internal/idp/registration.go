@@ -13,6 +13,14 @@ type InitialToken struct {
 	ExpiresAt time.Time
 }
 
+// StatementIssuer is somebody whose software statements are believed (RFC 7591
+// section 2.3), by keys that are at hand or behind an address.
+type StatementIssuer struct {
+	Issuer  string
+	JWKS    JWKSet
+	JWKSURI string
+}
+
 // Registration is what is kept of a client that registered itself, beside the
 // client: who may read and change it (RFC 7592), and whether anybody uses it.
 type Registration struct {

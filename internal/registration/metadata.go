@@ -25,7 +25,7 @@ var clientFields = []string{
 	"default_max_age", "require_auth_time", "default_acr_values", "initiate_login_uri",
 	"post_logout_redirect_uris", "frontchannel_logout_uri", "frontchannel_logout_session_required",
 	"backchannel_logout_uri", "backchannel_logout_session_required",
-	"software_id", "software_version",
+	"software_id", "software_version", "software_statement",
 }
 
 // input is a registration request, read.
@@ -35,17 +35,19 @@ type input struct {
 	clientSecret string
 }
 
-// readInput reads the JSON object of a registration request.
-func readInput(body []byte) (input, *Error) {
-	var in input
+// readFields takes the JSON object of a registration request apart.
+func readFields(body []byte) (map[string]json.RawMessage, *Error) {
 	var fields map[string]json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	if err := decoder.Decode(&fields); err != nil || fields == nil || decoder.More() {
-		return in, invalidMetadata("the body must be one JSON object")
+		return nil, invalidMetadata("the body must be one JSON object")
 	}
-	if _, ok := fields["software_statement"]; ok { // RFC 7591 section 3.2.2
-		return in, &Error{Status: 400, Code: "unapproved_software_statement", Description: "no issuer of software statements is trusted here"}
-	}
+	return fields, nil
+}
+
+// readInput reads the fields of a registration request.
+func readInput(fields map[string]json.RawMessage) (input, *Error) {
+	var in input
 	for _, name := range []string{"registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at"} {
 		delete(fields, name)
 	}

@@ -56,6 +56,11 @@ type Documents interface {
 	Read(ctx context.Context, address string, accept func(body []byte) error) error
 }
 
+// Statements verifies software statements; implemented by *tokens.ClientKeys.
+type Statements interface {
+	VerifySoftwareStatement(ctx context.Context, trusted []idp.StatementIssuer, algs []string, issuer, raw string) (map[string]json.RawMessage, error)
+}
+
 // Throttle counts attempts for all nodes together; implemented by *store.Store.
 type Throttle interface {
 	Take(ctx context.Context, key string, now time.Time, interval time.Duration, burst int) (retryAfter time.Duration, err error)
@@ -76,21 +81,33 @@ type Policy struct {
 	MaxClients      int           // how many there may be at once
 	PerHour         int           // how many attempts one address has
 	IdleLife        time.Duration // a client that gets no token for so long is deleted; 0 for never
+
+	Statements       string // one of the Statements… words
+	StatementIssuers []idp.StatementIssuer
+	StatementAlgs    []string
 }
+
+// What becomes of software statements.
+const (
+	StatementsOff      = "off"
+	StatementsOptional = "optional"
+	StatementsRequired = "required"
+)
 
 // Config is what a Service is made of; every field is needed.
 type Config struct {
-	Issuer    string
-	Policy    Policy
-	Store     Store
-	Admin     Admin
-	Directory Directory
-	Opaque    Opaque
-	Documents Documents
-	Throttle  Throttle
-	Audit     Audit
-	Now       func() time.Time
-	Logger    *slog.Logger
+	Issuer     string
+	Policy     Policy
+	Store      Store
+	Admin      Admin
+	Directory  Directory
+	Opaque     Opaque
+	Documents  Documents
+	Statements Statements
+	Throttle   Throttle
+	Audit      Audit
+	Now        func() time.Time
+	Logger     *slog.Logger
 }
 
 // Service answers registration requests.
@@ -268,9 +285,9 @@ func (s *Service) register(r *http.Request) (map[string]any, error) {
 		return nil, &Error{Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "no more clients can register just now", RetryAfter: 3600}
 	}
 	// 2. Read, and put the policy over it.
-	in, refusal := s.read(r)
-	if refusal != nil {
-		return nil, refusal
+	in, err := s.read(r)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.prepare(ctx, &in.metadata); err != nil {
 		return nil, err
@@ -329,7 +346,7 @@ func (s *Service) selfRegistered() (n int) {
 }
 
 // read takes the body of a registration request; the server has bounded it.
-func (s *Service) read(r *http.Request) (input, *Error) {
+func (s *Service) read(r *http.Request) (input, error) {
 	mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if !strings.EqualFold(strings.TrimSpace(mediaType), "application/json") {
 		return input{}, invalidMetadata("the content type must be application/json")
@@ -338,7 +355,18 @@ func (s *Service) read(r *http.Request) (input, *Error) {
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		return input{}, invalidMetadata("the body must be one JSON object")
 	}
-	return readInput(body)
+	fields, refusal := readFields(body)
+	if refusal != nil {
+		return input{}, refusal
+	}
+	if err := s.attested(r.Context(), fields); err != nil {
+		return input{}, err
+	}
+	in, refusal := readInput(fields)
+	if refusal != nil {
+		return input{}, refusal
+	}
+	return in, nil
 }
 
 // prepare applies the policy and reads the sector document.
@@ -451,9 +479,9 @@ func (s *Service) registration(r *http.Request, clientID string) (idp.Registrati
 
 // change replaces the client's metadata (RFC 7592 section 2.2).
 func (s *Service) change(r *http.Request, c idp.Client, registration idp.Registration) (map[string]any, error) {
-	in, refusal := s.read(r)
-	if refusal != nil {
-		return nil, refusal
+	in, err := s.read(r)
+	if err != nil {
+		return nil, err
 	}
 	if in.clientID != c.ClientID {
 		return nil, &Error{Status: http.StatusForbidden, Code: "access_denied", Description: "client_id is missing or another one than the token is for"}

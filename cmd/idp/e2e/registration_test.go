@@ -237,8 +237,14 @@ func TestOIDC_oidcc_registration(t *testing.T) {
 		})
 		// Attack M05 too.
 		t.Run("oidcc-registration-sector-bad", func(t *testing.T) {
+			var addresses []string
 			for path, page := range map[string]string{"/s1": `["https://other.example/cb"]`, "/s2": `["https://app.example/cb", 7]`, "/s3": `{"a":"https://app.example/cb"}`} {
-				node.JSONRequest(t, http.MethodPost, "/oauth2/register", "", registration(fields{"sector_identifier_uri": host.put(path, page)})).WantError(t, 400, "invalid_client_metadata")
+				addresses = append(addresses, host.put(path, page))
+			}
+			for address, a := range node.registerTogether(t, "sector_identifier_uri", addresses) {
+				if a.status != http.StatusBadRequest || !strings.Contains(a.body, "invalid_client_metadata") {
+					t.Errorf("%s: %d %s", address, a.status, a.body)
+				}
 			}
 			node.JSONRequest(t, http.MethodPost, "/oauth2/register", "", registration(fields{"sector_identifier_uri": "http://app.example/sector"})).WantError(t, 400, "invalid_client_metadata")
 		})
@@ -332,7 +338,7 @@ func TestOIDC_oidcc_registration(t *testing.T) {
 				t.Errorf("%v", stored)
 			}
 		})
-		t.Run("TestAttack_M06", func(t *testing.T) {
+		t.Run("TestAttack_M06_Tokens", func(t *testing.T) {
 			c, other := node.Register(t, "", nil), node.Register(t, "", nil)
 			for _, token := range []string{"", other.Token, c.Secret, c.Token + "A", node.SignIn(t, c.Client, alice, "scope", "openid").Access} {
 				a := node.JSONRequest(t, http.MethodGet, c.URI, token, nil)
@@ -348,20 +354,6 @@ func TestOIDC_oidcc_registration(t *testing.T) {
 			inst.CLI(t, "", "client", "disable", c.ID)
 			Settle()
 			node.JSONRequest(t, http.MethodDelete, c.URI, c.Token, nil).WantError(t, 403, "access_denied")
-		})
-		// Attack M02: addresses inside, and addresses that are only shown.
-		t.Run("TestAttack_M02", func(t *testing.T) {
-			before := host.count()
-			node.Register(t, "", fields{
-				"logo_uri": host.URL + "/logo", "policy_uri": host.URL + "/policy", "tos_uri": host.URL + "/tos", "client_uri": host.URL,
-				"initiate_login_uri": host.URL + "/login", "request_uris": []string{host.URL + "/request"},
-			})
-			if host.count() != before {
-				t.Error("something was fetched that is only shown")
-			}
-			start := time.Now()
-			node.JSONRequest(t, http.MethodPost, "/oauth2/register", "", registration(fields{"sector_identifier_uri": "https://10.0.0.1/sector"})).WantError(t, 400, "invalid_client_metadata")
-			t.Logf("refused after %s", time.Since(start))
 		})
 		t.Run("metadata", func(t *testing.T) {
 			if m := node.JSONRequest(t, http.MethodGet, "/.well-known/openid-configuration", "", nil).JSON(t); m["registration_endpoint"] != inst.Issuer+"/oauth2/register" {
