@@ -185,6 +185,9 @@ func (s *Service) openPushed(ctx context.Context, form parameters) (idp.Flow, er
 		return idp.Flow{}, errors.New("request_uri has expired")
 	}
 	flow, err := s.Opaque.OpenFlow(p.Sealed)
+	if client, ok := s.Directory.Client(p.ClientID); ok && err == nil {
+		err = client.Gate(flow.RequestedAt) // it may have another life since
+	}
 	flow.RequestedAt, flow.Pushed = s.now(), token
 	return flow, err
 }

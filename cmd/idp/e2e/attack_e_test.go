@@ -648,7 +648,9 @@ func TestAttack_E12_EndedInBetween(t *testing.T) {
 					inst.CLI(t, "another good password "+Token()[:8]+"\n", "user", "set-password", p.user.Username, "--password-stdin")
 				},
 			},
-			// A client that may not authenticate learns that (RFC 6749 section 5.2).
+			// A client is authenticated before its grant is looked at, so one that
+			// is disabled or gone learns that it failed (RFC 6749 section 5.2):
+			// invalid_grant would tell it that its secret is still good.
 			{
 				name: "client disabled", exchange: "invalid_client", refresh: "invalid_client", status: http.StatusUnauthorized,
 				end: perClient(func(c Client) { inst.CLI(t, "", "client", "disable", c.ID) }),
@@ -661,7 +663,9 @@ func TestAttack_E12_EndedInBetween(t *testing.T) {
 				name: "client's tokens revoked", exchange: "invalid_grant", refresh: "invalid_grant", status: bad,
 				end: perClient(func(c Client) { inst.CLI(t, "", "token", "revoke", "--client", c.ID) }),
 			},
-			// RFC 6749 section 5.2 names an error for a grant type that the client may not use.
+			// Section 5.2 has an error for a grant type that the client may not use,
+			// whatever grant it presents: unauthorized_client. Starting again, as
+			// invalid_grant asks for, would not help.
 			{
 				name: "authorization_code removed", exchange: "unauthorized_client", refresh: "unauthorized_client", status: bad,
 				end: perClient(func(c Client) {
