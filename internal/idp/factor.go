@@ -1,6 +1,10 @@
 package idp
 
-import "time"
+import (
+	"fmt"
+	"io"
+	"time"
+)
 
 // Passkey is a WebAuthn credential with which a person signs in (Web
 // Authentication Level 3 section 4).
@@ -63,3 +67,31 @@ type Factors struct {
 // can be combined with. Recovery codes alone do not count: they stand in for
 // something else.
 func (f *Factors) SecondFactor() bool { return len(f.Passkeys) > 0 || len(f.Authenticators) > 0 }
+
+// Enrolment is what a page shows of an authenticator that is being set up. All
+// of it but Sealed gives the secret away, and none of it is stored yet. It
+// prints as a placeholder.
+type Enrolment struct {
+	// Sealed is for a hidden field: ConfirmAuthenticator and ResumeAuthenticator
+	// want it back. It is good for half an hour.
+	Sealed string
+	// Secret is for typing: base32 in groups of four.
+	Secret Secret
+	// URL is an otpauth: link, for a person whose app is on the same device.
+	URL Secret
+	QR  QR
+}
+
+// Format prints a placeholder, whatever the verb.
+func (Enrolment) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[enrolment]") }
+
+// QR is a QR code (ISO/IEC 18004) as one SVG path, for a template:
+//
+//	<svg viewBox="0 0 {{.Size}} {{.Size}}" role="img" aria-label="…" shape-rendering="crispEdges">
+//	<rect width="{{.Size}}" height="{{.Size}}" fill="#fff"/><path d="{{.Path}}" fill="#000"/></svg>
+//
+// Dark on light also on a dark page, or cameras fail; the quiet zone is inside.
+type QR struct {
+	Size int
+	Path string
+}

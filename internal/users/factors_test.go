@@ -80,7 +80,7 @@ func newFactors(t *testing.T, w *factorWorld, issuer string, throttle users.Thro
 }
 
 // code is what the authenticator shows at that time.
-func code(t *testing.T, e users.Enrolment, at time.Time) string {
+func code(t *testing.T, e idp.Enrolment, at time.Time) string {
 	t.Helper()
 	c, err := totp.GenerateCode(strings.ReplaceAll(e.Secret.Reveal(), " ", ""), at)
 	require.NoError(t, err)
@@ -88,7 +88,7 @@ func code(t *testing.T, e users.Enrolment, at time.Time) string {
 }
 
 // enrol sets up an authenticator and lets its first code pass.
-func (w *factorWorld) enrol(t *testing.T, u idp.User) users.Enrolment {
+func (w *factorWorld) enrol(t *testing.T, u idp.User) idp.Enrolment {
 	t.Helper()
 	e, err := w.BeginAuthenticator(u)
 	require.NoError(t, err)

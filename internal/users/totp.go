@@ -10,7 +10,6 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 	"unicode"
@@ -41,34 +40,6 @@ const (
 	authenticatorName = "Authenticator app"
 )
 
-// Enrolment is what a page shows of an authenticator that is being set up. All
-// of it but Sealed gives the secret away, and none of it is stored yet. It
-// prints as a placeholder.
-type Enrolment struct {
-	// Sealed is for a hidden field: ConfirmAuthenticator and ResumeAuthenticator
-	// want it back. It is good for half an hour.
-	Sealed string
-	// Secret is for typing: base32 in groups of four.
-	Secret idp.Secret
-	// URL is an otpauth: link, for a person whose app is on the same device.
-	URL idp.Secret
-	QR  QR
-}
-
-// Format prints a placeholder, whatever the verb.
-func (Enrolment) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[enrolment]") }
-
-// QR is a QR code (ISO/IEC 18004) as one SVG path, for a template:
-//
-//	<svg viewBox="0 0 {{.Size}} {{.Size}}" role="img" aria-label="…" shape-rendering="crispEdges">
-//	<rect width="{{.Size}}" height="{{.Size}}" fill="#fff"/><path d="{{.Path}}" fill="#000"/></svg>
-//
-// Dark on light also on a dark page, or cameras fail; the quiet zone is inside.
-type QR struct {
-	Size int
-	Path string
-}
-
 // enrolment is the sealed state between showing a secret and the first code.
 type enrolment struct {
 	ID     idp.ID    `json:"i"`
@@ -84,12 +55,12 @@ func authenticatorPlace(userID string, id idp.ID) string {
 }
 
 // BeginAuthenticator makes a secret for one more authenticator of the person.
-func (f *Factors) BeginAuthenticator(user idp.User) (Enrolment, error) {
+func (f *Factors) BeginAuthenticator(user idp.User) (idp.Enrolment, error) {
 	e := enrolment{ID: newID(f.now()), Secret: make([]byte, totpSecret), Until: f.now().Add(enrolmentLifetime)}
 	fillRandom(e.Secret)
 	sealed, err := f.seal(enrolmentPlace(user.ID), e)
 	if err != nil {
-		return Enrolment{}, fmt.Errorf("users: set up an authenticator: %w", err)
+		return idp.Enrolment{}, fmt.Errorf("users: set up an authenticator: %w", err)
 	}
 	return f.show(user, e, sealed)
 }
@@ -97,10 +68,10 @@ func (f *Factors) BeginAuthenticator(user idp.User) (Enrolment, error) {
 // ResumeAuthenticator shows the same secret again, after a code that was wrong.
 // Errors: idp.ErrMalformed for what BeginAuthenticator did not make for this
 // person, idp.ErrExpired after half an hour.
-func (f *Factors) ResumeAuthenticator(user idp.User, sealed string) (Enrolment, error) {
+func (f *Factors) ResumeAuthenticator(user idp.User, sealed string) (idp.Enrolment, error) {
 	e, err := f.enrolment(user.ID, sealed)
 	if err != nil {
-		return Enrolment{}, err
+		return idp.Enrolment{}, err
 	}
 	return f.show(user, e, sealed)
 }
@@ -116,18 +87,18 @@ func (f *Factors) enrolment(userID, sealed string) (enrolment, error) {
 	return e, nil
 }
 
-func (f *Factors) show(user idp.User, e enrolment, sealed string) (Enrolment, error) {
+func (f *Factors) show(user idp.User, e enrolment, sealed string) (idp.Enrolment, error) {
 	// A colon would end the issuer's part of the label.
 	name := strings.NewReplacer(":", " ").Replace(f.name)
 	key, err := totp.Generate(totp.GenerateOpts{Issuer: name, AccountName: user.Username, Secret: e.Secret})
 	if err != nil {
-		return Enrolment{}, fmt.Errorf("users: set up an authenticator: %w", err)
+		return idp.Enrolment{}, fmt.Errorf("users: set up an authenticator: %w", err)
 	}
 	code, err := drawQR(key.URL())
 	if err != nil {
-		return Enrolment{}, fmt.Errorf("users: set up an authenticator: %w", err)
+		return idp.Enrolment{}, fmt.Errorf("users: set up an authenticator: %w", err)
 	}
-	return Enrolment{Sealed: sealed, Secret: idp.Secret(inGroups(key.Secret(), " ")), URL: idp.Secret(key.URL()), QR: code}, nil
+	return idp.Enrolment{Sealed: sealed, Secret: idp.Secret(inGroups(key.Secret(), " ")), URL: idp.Secret(key.URL()), QR: code}, nil
 }
 
 // ConfirmAuthenticator stores the authenticator when the code is one that it
@@ -270,10 +241,10 @@ func matchTOTP(secret []byte, code string, now time.Time) (step int64, ok bool) 
 const quietZone = 4
 
 // drawQR draws each row's dark runs as rectangles of one path.
-func drawQR(text string) (QR, error) {
+func drawQR(text string) (idp.QR, error) {
 	code, err := qr.Encode(text, qr.M, qr.Auto)
 	if err != nil {
-		return QR{}, err
+		return idp.QR{}, err
 	}
 	side := code.Bounds().Dx()
 	dark := func(x, y int) bool {
@@ -292,7 +263,7 @@ func drawQR(text string) (QR, error) {
 			}
 		}
 	}
-	return QR{Size: side + 2*quietZone, Path: path.String()}, nil
+	return idp.QR{Size: side + 2*quietZone, Path: path.String()}, nil
 }
 
 // inGroups writes text in groups of four.
