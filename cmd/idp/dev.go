@@ -84,6 +84,8 @@ func (a *app) dev(ctx context.Context, o devOptions) error {
 	// application's 127.0.0.1, so their cookies stay apart.
 	cfg.Issuer = "http://" + net.JoinHostPort("localhost", portOf(public))
 	application := "http://" + demoListener.Addr().String()
+	// The application hears of the end of sessions on loopback.
+	cfg.Outbound.Allow = []netip.Prefix{loopbackOf(demoListener)}
 
 	// 2.
 	if o.reset {
@@ -137,6 +139,11 @@ func listenLoopback(flag, address string) (net.Listener, error) {
 func portOf(l net.Listener) string {
 	_, port, _ := net.SplitHostPort(l.Addr().String()) // a TCP address has one
 	return port
+}
+
+func loopbackOf(l net.Listener) netip.Prefix {
+	address := l.Addr().(*net.TCPAddr).AddrPort().Addr().Unmap() // listenLoopback knows no other
+	return netip.PrefixFrom(address, address.BitLen())
 }
 
 func isDemonstrationIssuer(issuer string) bool {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"idp/internal/admin"
+	"idp/internal/demo"
 	"idp/internal/idp"
 )
 
@@ -77,6 +78,8 @@ func demoClients(s demoSecrets) []admin.ClientInput {
 		{ClientID: "demo-web", Secret: idp.Secret(s.WebSecret), ClientMetadata: idp.ClientMetadata{
 			ClientName: "Demo application", TokenEndpointAuthMethod: idp.AuthClientSecretBasic, GrantTypes: person,
 			RedirectURIs: []string{s.RedirectURI}, Scope: signIn, Audience: []string{s.Audience},
+			PostLogoutRedirectURIs: []string{besideCallback(s.RedirectURI, demo.SignedOutPath)},
+			BackchannelLogoutURI:   besideCallback(s.RedirectURI, demo.BackchannelLogoutPath), BackchannelLogoutSessionRequired: true,
 		}},
 		{ClientID: "demo-cli", ClientMetadata: idp.ClientMetadata{
 			ClientName: "Demo command line", ApplicationType: idp.ApplicationNative, TokenEndpointAuthMethod: idp.AuthNone, GrantTypes: person,
@@ -125,10 +128,14 @@ func (d *database) ensureDemoClient(ctx context.Context, in admin.ClientInput, p
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
 		c, _, err = d.admin.CreateClient(ctx, in)
-	case err == nil && in.ClientID == "demo-web" && !slices.Contains(c.RedirectURIs, secrets.RedirectURI):
+	case err == nil && in.ClientID == "demo-web" && !(slices.Contains(c.RedirectURIs, secrets.RedirectURI) && slices.Contains(c.PostLogoutRedirectURIs, in.PostLogoutRedirectURIs[0])):
 		c, err = d.admin.UpdateClient(ctx, in.ClientID, func(m *idp.ClientMetadata) {
-			m.RedirectURIs = slices.DeleteFunc(m.RedirectURIs, func(uri string) bool { return uri == previousRedirect })
-			m.RedirectURIs = append(m.RedirectURIs, secrets.RedirectURI)
+			moved := func(uris []string, from, to string) []string {
+				return append(slices.DeleteFunc(uris, func(uri string) bool { return uri == from || uri == to }), to)
+			}
+			m.RedirectURIs = moved(m.RedirectURIs, previousRedirect, secrets.RedirectURI)
+			m.PostLogoutRedirectURIs = moved(m.PostLogoutRedirectURIs, besideCallback(previousRedirect, demo.SignedOutPath), in.PostLogoutRedirectURIs[0])
+			m.BackchannelLogoutURI, m.BackchannelLogoutSessionRequired = in.BackchannelLogoutURI, true
 		})
 	}
 	if err == nil && !known && in.Secret != "" && !d.holdsSecret(c, in.Secret) {
@@ -149,6 +156,11 @@ func (d *database) ensureDemoClient(ctx context.Context, in admin.ClientInput, p
 		ClientID: c.ClientID, ClientSecret: in.Secret.Reveal(), GrantTypes: c.GrantTypes,
 		RedirectURIs: append([]string{}, c.RedirectURIs...), Scopes: c.Scopes(), Audience: append([]string{}, c.Audience...),
 	}, nil
+}
+
+// besideCallback is another address of the demo application than its redirect URI.
+func besideCallback(redirectURI, path string) string {
+	return strings.TrimSuffix(redirectURI, "/callback") + path
 }
 
 func (d *database) holdsSecret(c idp.Client, secret idp.Secret) bool {

@@ -78,6 +78,8 @@ func New(cfg Config) *App {
 	mux.HandleFunc("POST /refresh", a.refresh)
 	mux.HandleFunc("POST /call", a.call)
 	mux.HandleFunc("POST /logout", a.logout)
+	mux.HandleFunc("GET "+SignedOutPath, a.signedOut)
+	mux.HandleFunc("POST "+BackchannelLogoutPath, a.heard)
 	mux.HandleFunc("/", a.notFound)
 	static, err := fs.Sub(staticFiles, "static")
 	if err != nil {
@@ -140,7 +142,7 @@ func (a *App) atOrigin(next http.Handler) http.Handler {
 func (a *App) home(w http.ResponseWriter, r *http.Request) {
 	s, ok := a.session(r)
 	if !ok {
-		a.render(w, http.StatusOK, "home", homePage{Issuer: a.cfg.Issuer, SignedOut: r.URL.Query().Has("signed-out")})
+		a.render(w, http.StatusOK, "home", homePage{Issuer: a.cfg.Issuer, SignedOut: r.URL.Query().Get("signed-out")})
 		return
 	}
 	s.mu.Lock()
@@ -164,7 +166,7 @@ func (a *App) crossOrigin(w http.ResponseWriter, _ *http.Request) {
 // homePage is what somebody sees who is not signed in.
 type homePage struct {
 	Issuer    string
-	SignedOut bool
+	SignedOut string // how far: here, everywhere, or not at all
 }
 
 // sessionPage is what somebody sees who is signed in.

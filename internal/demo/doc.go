@@ -6,7 +6,9 @@
 // flow (OpenID Connect Core section 3.1), PKCE S256 (RFC 7636), state, nonce,
 // the issuer check of RFC 9207 and a resource indicator (RFC 8707), calls the
 // API with the access token, refreshes it (RFC 6749 section 6) and shows what
-// it got.
+// it got. It signs people out at the issuer, too (OpenID Connect RP-Initiated
+// Logout), and hears when their session ends in another way (Back-Channel
+// Logout).
 //
 // NewAPI gives the resource server: it validates JWT access tokens offline
 // (RFC 9068 section 4), refuses in the words of RFC 6750 section 3 and

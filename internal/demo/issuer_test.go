@@ -45,6 +45,7 @@ type issuer struct {
 	idClaims   map[string]any     // override
 	respond    func(q url.Values) // changes the authorization response
 	refuse     string             // error of the token endpoint
+	signOut    url.Values         // of the last request to sign out; nil says that there is no place for it
 }
 
 func newIssuer(t *testing.T) *issuer {
@@ -53,12 +54,20 @@ func newIssuer(t *testing.T) *issuer {
 	i.rotate("k1")
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		i.json(w, map[string]any{
+		metadata := map[string]any{
 			"issuer": i.URL, "authorization_endpoint": i.URL + "/auth", "token_endpoint": i.URL + "/token",
 			"jwks_uri": i.URL + "/keys", "userinfo_endpoint": i.URL + "/userinfo",
 			"id_token_signing_alg_values_supported":          []string{"ES256"},
 			"authorization_response_iss_parameter_supported": true,
-		})
+		}
+		if i.signOut != nil {
+			metadata["end_session_endpoint"] = i.URL + "/end"
+		}
+		i.json(w, metadata)
+	})
+	mux.HandleFunc("GET /end", func(w http.ResponseWriter, r *http.Request) {
+		i.signOut = r.URL.Query()
+		http.Redirect(w, r, i.signOut.Get("post_logout_redirect_uri")+"?state="+i.signOut.Get("state"), http.StatusSeeOther)
 	})
 	mux.HandleFunc("GET /keys", i.keys)
 	mux.HandleFunc("GET /auth", i.auth)

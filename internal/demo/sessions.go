@@ -22,9 +22,10 @@ const (
 // refreshed, so that a refresh token is not spent twice.
 type session struct {
 	startedAt time.Time
+	subject   string // of the ID token that it began with, as sid
+	sid       string // of the session at the issuer; empty when it does not say
 
 	mu           sync.Mutex // guards what follows
-	subject      string
 	nonce        string
 	name         string
 	email        string
@@ -114,6 +115,19 @@ func (s *sessions) remove(token string) {
 	delete(s.live, sha256.Sum256([]byte(token)))
 }
 
+// removeAll forgets the sessions that match, and counts them.
+func (s *sessions) removeAll(match func(*session) bool) (removed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, v := range s.live {
+		if match(v) {
+			delete(s.live, key)
+			removed++
+		}
+	}
+	return removed
+}
+
 // makeRoom drops the oldest entry of a full map.
 func makeRoom[K comparable, V any](m map[K]V, limit int, startedAt func(V) time.Time) {
 	for len(m) >= limit {
@@ -139,6 +153,7 @@ func randomToken() string {
 const (
 	sessionCookie = "demo_session"
 	browserCookie = "demo_browser"
+	signOutCookie = "demo_signout"
 )
 
 func (a *App) cookieName(name string) string {

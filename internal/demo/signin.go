@@ -20,7 +20,8 @@ type party struct {
 	provider    *oidc.Provider
 	verifier    *oidc.IDTokenVerifier
 	oauth       oauth2.Config
-	sendsIssuer bool // the issuer promises iss in its responses (RFC 9207 section 3)
+	sendsIssuer bool   // the issuer promises iss in its responses (RFC 9207 section 3)
+	endSession  string // where people sign out of the issuer; empty when it has no such place
 }
 
 // relyingParty fetches the issuer's metadata at the first sign-in and keeps it.
@@ -35,7 +36,8 @@ func (a *App) relyingParty(ctx context.Context) (*party, error) {
 		return nil, fmt.Errorf("discovery: %w", err)
 	}
 	var metadata struct {
-		SendsIssuer bool `json:"authorization_response_iss_parameter_supported"`
+		SendsIssuer bool   `json:"authorization_response_iss_parameter_supported"`
+		EndSession  string `json:"end_session_endpoint"`
 	}
 	if err := provider.Claims(&metadata); err != nil {
 		return nil, fmt.Errorf("discovery: %w", err)
@@ -57,6 +59,7 @@ func (a *App) relyingParty(ctx context.Context) (*party, error) {
 			Scopes:       a.scopes(),
 		},
 		sendsIssuer: metadata.SendsIssuer,
+		endSession:  metadata.EndSession,
 	}
 	return a.party, nil
 }
@@ -152,6 +155,13 @@ func (a *App) exchange(ctx context.Context, p *party, code string, f flow) (*ses
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(f.nonce)) == 0 {
 		return nil, errors.New("the ID token is not for this sign-in: nonce differs")
 	}
+	var at struct {
+		SID string `json:"sid"`
+	}
+	if err := id.Claims(&at); err != nil {
+		return nil, fmt.Errorf("ID token: %w", err)
+	}
+	s.subject, s.sid = id.Subject, at.SID
 	s.take(token, id)
 	a.describe(ctx, p, s, token)
 	return s, nil
@@ -192,7 +202,6 @@ func (s *session) take(token *oauth2.Token, id *oidc.IDToken) {
 		s.scope = scope
 	}
 	if id != nil {
-		s.subject = id.Subject
 		s.idToken, _ = token.Extra("id_token").(string)
 		var who struct {
 			Name     string `json:"name"`
@@ -276,17 +285,6 @@ func (a *App) call(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-// logout forgets the session here. The session at the issuer goes on.
-func (a *App) logout(w http.ResponseWriter, r *http.Request) {
-	a.end(w, r)
-	http.Redirect(w, r, "/?signed-out", http.StatusSeeOther)
-}
-
-func (a *App) end(w http.ResponseWriter, r *http.Request) {
-	a.sessions.remove(a.cookie(r, sessionCookie))
-	a.setCookie(w, sessionCookie, "", 0)
 }
 
 // resource is the parameter of RFC 8707 section 2.

@@ -384,17 +384,28 @@ func TestChromium(t *testing.T) {
 			look("demo-refreshed")
 			b.press("call-api", http.StatusOK)
 			b.has("api-answer", "200", "The token is good.")
-			b.press("signout", http.StatusOK)
-			look("demo-signed-out")
 
 			// Who is still signed in at the issuer chooses, and is not asked again.
-			b.press("signin-other", http.StatusOK)
+			b.open(d.DemoApp + "/login?prompt=select_account")
 			look("account")
 			b.press("account-continue", http.StatusOK)
 			b.has("api-answer", "200")
-			b.press("signout", http.StatusOK)
 			b.clean("account")
 
+			// Signing out of the application is signing out of the issuer.
+			b.press("signout", http.StatusOK)
+			if at := b.location(); at.String() != d.DemoApp+"/?signed-out=everywhere" {
+				t.Errorf("signing out leads to %s", at)
+			}
+			look("demo-signed-out")
+			b.press("signin-other", http.StatusOK)
+			b.has("login-form", "Password")
+			b.do(chromedp.SendKeys(chromedp.ID("username"), alice.Username), chromedp.SendKeys(chromedp.ID("password"), alice.Password))
+			b.press("login-submit", http.StatusOK)
+			b.has("user-name", "Alice Example")
+			b.clean("demo-signed-out")
+
+			// And the application hears of a sign-out at the issuer.
 			b.open(d.Issuer + "/")
 			look("home")
 			b.open(d.Issuer + "/logout")
@@ -406,7 +417,13 @@ func TestChromium(t *testing.T) {
 			b.has("error", "is not registered")
 			look("error")
 			b.clean("error")
-			b.open(d.DemoApp)
+			for heard := false; !heard; {
+				b.open(d.DemoApp)
+				var err error
+				if heard, err = chromedp.Run(b.ctx, chromedp.Evaluate[bool](`document.getElementById("signin") !== null`)); err != nil {
+					t.Fatalf("the application hears nothing of the sign-out: %v", err)
+				}
+			}
 			b.press("signin", http.StatusOK)
 			b.has("login-form", "Password") // signing out was meant
 			b.clean("the end")
