@@ -15,6 +15,8 @@ const (
 
 	KindInitial      TokenKind = 'i' // lets clients register
 	KindRegistration TokenKind = 'g' // lets one client change its registration
+	KindDevice       TokenKind = 'd' // a browser that a person signed in with before
+	KindLink         TokenKind = 'l' // a link that somebody was sent, good once
 )
 
 // OpaqueToken is what an opaque token says of itself before any database is

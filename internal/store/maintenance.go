@@ -27,7 +27,8 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err != nil || !mine {
 		return err
 	}
-	faults := []error{s.partitionsAhead(ctx), s.partitionsBehind(ctx), s.deleteOldSessions(ctx), s.deleteSpentThrottles(ctx), s.deleteOldInitialTokens(ctx)}
+	faults := []error{s.partitionsAhead(ctx), s.partitionsBehind(ctx), s.deleteOldSessions(ctx), s.deleteSpentThrottles(ctx), s.deleteOldInitialTokens(ctx),
+		s.deleteOldDevices(ctx, s.now())}
 	if s.engine == engineSQLite {
 		faults = append(faults, s.deleteExpired(ctx), s.deleteOldEvents(ctx))
 	}

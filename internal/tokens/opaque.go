@@ -36,6 +36,7 @@ const (
 
 var opaqueKinds = []idp.TokenKind{
 	idp.KindCode, idp.KindRefresh, idp.KindAccess, idp.KindSession, idp.KindPushed, idp.KindInitial, idp.KindRegistration,
+	idp.KindDevice, idp.KindLink,
 }
 
 func opaquePrefix(kind idp.TokenKind) string {
@@ -54,6 +55,10 @@ func opaquePrefix(kind idp.TokenKind) string {
 		return "idp_ri_"
 	case idp.KindRegistration:
 		return "idp_rr_"
+	case idp.KindDevice:
+		return "idp_d_"
+	case idp.KindLink:
+		return "idp_l_"
 	}
 	return ""
 }
