@@ -8,16 +8,17 @@ import (
 )
 
 func ExamplePages_Render() {
-	pages, err := web.New()
+	pages, err := web.New(web.Config{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	var page strings.Builder
 	err = pages.Render(&page, web.ErrorPage{
-		Layout:  web.Layout{Title: "Temporarily unavailable", Host: "login.example.com"},
-		Message: "Try again in a moment.",
+		Layout:  web.Layout{Lang: "en", Host: "login.example.com"},
+		Heading: web.Say("error.heading_unavailable"),
+		Message: web.Say("error.unavailable"),
 	})
-	fmt.Println(err, strings.Contains(page.String(), "<p>Try again in a moment.</p>"))
+	fmt.Println(err, strings.Contains(page.String(), "<h1>Temporarily unavailable</h1>"))
 	// Output: <nil> true
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
+	"time"
 )
 
 //go:embed templates/*.html
@@ -13,11 +15,16 @@ var templates embed.FS
 
 // Layout is what every page has in common.
 type Layout struct {
-	Lang  string // BCP 47; empty is English
-	Title string // of the document, without the issuer's name
-	Base  string // the issuer's path, without a slash at its end
-	Host  string // the issuer's host, as people know it
+	Lang string // the tag of a language of the catalogue; any other is its fallback
+	Base string // the issuer's path, without a slash at its end
+	Host string // the issuer's host, as people know it
+	// Here is the path and query of the page, to come back to when another
+	// language or theme was chosen. Without it the page offers no choice.
+	Here  string
+	Theme string // light or dark; empty is what the device prefers
 }
+
+func (l Layout) language() string { return l.Lang }
 
 // Client is the application that a person comes from.
 type Client struct {
@@ -43,15 +50,15 @@ type LoginPage struct {
 	Client   *Client // nil for somebody who signs in to the issuer itself
 	Flow     string
 	Username string
-	// Problem says what went wrong with the attempt before; empty for none.
-	Problem string
+	// Problem says what went wrong with the attempt before; nil for none.
+	Problem *Text
 	// UsernameProblem and PasswordProblem say what is wrong with one field.
-	UsernameProblem, PasswordProblem string
+	UsernameProblem, PasswordProblem *Text
 }
 
 // Failed reports whether the page comes back with something to put right.
 func (p LoginPage) Failed() bool {
-	return p.Problem != "" || p.UsernameProblem != "" || p.PasswordProblem != ""
+	return p.Problem != nil || p.UsernameProblem != nil || p.PasswordProblem != nil
 }
 
 // AccountPage lets a person who is signed in go on, or sign in as another.
@@ -70,10 +77,10 @@ type ConsentPage struct {
 	// Flow goes with the answer, SwitchFlow with the wish to be somebody else.
 	Flow, SwitchFlow string
 	Groups           []ScopeGroup
-	Offline          bool   // the application wants to go on while the person is away
-	ReturnsTo        string // in words, where either answer leads
-	Rememberable     bool   // the answer can be kept for next time
-	Changed          bool   // what was shown before is not what is asked now
+	Offline          bool  // the application wants to go on while the person is away
+	ReturnsTo        *Text // where either answer leads; nil for not known
+	Rememberable     bool  // the answer can be kept for next time
+	Changed          bool  // what was shown before is not what is asked now
 }
 
 // ScopeGroup holds the scopes of one resource.
@@ -84,9 +91,9 @@ type ScopeGroup struct {
 
 // Scope is one permission in a person's words.
 type Scope struct {
-	Label  string
-	Detail string // empty for none
-	New    bool   // not allowed before, while others were
+	Label  *Text
+	Detail *Text // nil for none
+	New    bool  // not allowed before, while others were
 }
 
 // LogoutPage asks whether to sign out.
@@ -133,7 +140,8 @@ type Field struct{ Name, Value string }
 // ErrorPage says what went wrong and what to do about it.
 type ErrorPage struct {
 	Layout
-	Message   string // for the person
+	Heading   *Text
+	Message   *Text
 	Code      string // for the person's developer; empty for none
 	RequestID string
 	Again     string // where to start over; empty when there is no such place
@@ -143,10 +151,11 @@ type ErrorPage struct {
 // go back to an application that nobody vouches for.
 type ErrorReturnPage struct {
 	Layout
+	Heading   *Text
 	Client    Client
-	Message   string       // for the person
+	Message   *Text
 	Code      string       // for the person's developer
-	ReturnsTo string       // in words, where going back leads
+	ReturnsTo *Text        // where going back leads; nil for not known
 	Link      template.URL // by a link; empty when it is a form
 	Action    string       // by a form; empty when it is a link
 	Fields    []Field      // of the form
@@ -164,51 +173,130 @@ func (FormPostPage) template() string     { return "form_post.html" }
 func (ErrorPage) template() string        { return "error.html" }
 func (ErrorReturnPage) template() string  { return "error_return.html" }
 
+// page is one of this package's page structs.
+type page interface {
+	template() string
+	language() string
+}
+
+// Config is how the pages differ from one installation to the next. The zero
+// value is fine.
+type Config struct {
+	// DefaultLanguage is for people of whom nothing better is known: a tag of
+	// the catalogue; empty is English.
+	DefaultLanguage string
+}
+
 // Pages renders the pages and serves the files that they refer to.
 type Pages struct {
-	templates map[string]*template.Template
+	*Words
+	templates map[string]map[string]*template.Template // by language, then by name
 	static    *static
 }
 
-// New parses the embedded templates and hashes the static files. It fails only
-// when the program was built with a broken template.
-func New() (*Pages, error) {
+// New parses the templates, reads the words and hashes the static files.
+func New(cfg Config) (*Pages, error) {
+	words, err := NewWords(cfg.DefaultLanguage)
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
 	files, err := newStatic()
 	if err != nil {
 		return nil, err
 	}
-	p := &Pages{templates: map[string]*template.Template{}, static: files}
+	p := &Pages{Words: words, templates: map[string]map[string]*template.Template{}, static: files}
 	layout, err := template.New("layout.html").
-		Funcs(template.FuncMap{"asset": files.asset}).
+		Funcs(p.functions(words.fallback)).
 		Option("missingkey=error").
 		ParseFS(templates, "templates/layout.html")
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	for _, page := range []interface{ template() string }{
+	for _, page := range []page{
 		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{}, ErrorReturnPage{},
 	} {
-		t, err := layout.Clone()
-		if err != nil {
+		if err := p.parse(layout, page.template()); err != nil {
 			return nil, fmt.Errorf("web: %w", err)
 		}
-		if t, err = t.ParseFS(templates, "templates/"+page.template()); err != nil {
-			return nil, fmt.Errorf("web: %w", err)
-		}
-		p.templates[page.template()] = t
 	}
 	return p, nil
 }
 
+// parse reads one page's template, and binds its functions to each language.
+func (p *Pages) parse(layout *template.Template, name string) error {
+	all, err := layout.Clone()
+	if err != nil {
+		return err
+	}
+	if all, err = all.ParseFS(templates, "templates/"+name); err != nil {
+		return err
+	}
+	for tag, l := range p.languages {
+		one, err := all.Clone()
+		if err != nil {
+			return err
+		}
+		if p.templates[tag] == nil {
+			p.templates[tag] = map[string]*template.Template{}
+		}
+		p.templates[tag][name] = one.Funcs(p.functions(l))
+	}
+	return nil
+}
+
+// functions are what templates may call.
+//
+//	{{t "login.continue_to" "client" .Name}}  a text of the catalogue, as markup
+//	{{t .Problem}}                            a *Text, as markup
+//	{{plain "login.title"}}                   the same without markup, for <title>
+//	{{say "login.title"}}                     a *Text, to put into another
+//	{{date .At}} {{moment .At}}               a time.Time in a <time>
+//	{{language}} {{languages}}                the page's own, and all there are
+//	{{asset "style.css"}}                     the address of a static file, below the issuer's
+func (p *Pages) functions(l *language) template.FuncMap {
+	text := func(what any, values []any) (*Text, error) {
+		switch what := what.(type) {
+		case string:
+			return Say(what, values...), nil
+		case *Text:
+			return what, nil
+		}
+		return nil, fmt.Errorf("a %T is no text", what)
+	}
+	return template.FuncMap{
+		"t": func(what any, values ...any) (template.HTML, error) {
+			said, err := text(what, values)
+			if err != nil {
+				return "", err
+			}
+			return l.html(said)
+		},
+		"plain": func(what any, values ...any) (string, error) {
+			said, err := text(what, values)
+			if err != nil {
+				return "", err
+			}
+			return l.plain(said)
+		},
+		"say":       Say,
+		"date":      func(at time.Time) template.HTML { return timeElement(at, l.date(at)) },
+		"moment":    func(at time.Time) template.HTML { return timeElement(at, l.moment(at)) },
+		"language":  func() Language { return l.Language },
+		"languages": p.Languages,
+		"asset":     p.static.asset,
+	}
+}
+
 // Render writes the page to w, or, when the page cannot be rendered, returns an
 // error and writes nothing. The page is one of this package's page structs.
-func (p *Pages) Render(w io.Writer, page any) error {
-	named, ok := page.(interface{ template() string })
+func (p *Pages) Render(w io.Writer, what any) error {
+	named, ok := what.(page)
 	if !ok {
-		return fmt.Errorf("web: %T is not a page", page)
+		return fmt.Errorf("web: %T is not a page", what)
 	}
+	tag := strings.ToLower(p.Language(named.language()).Tag)
 	var body bytes.Buffer
-	if err := p.templates[named.template()].Execute(&body, page); err != nil {
+	if err := p.templates[tag][named.template()].Execute(&body, what); err != nil {
 		return fmt.Errorf("web: %w", err)
 	}
 	_, err := body.WriteTo(w)

@@ -166,7 +166,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	if err := d.rememberIssuer(ctx); err != nil {
 		return nil, err
 	}
-	pages, err := web.New()
+	pages, err := web.New(web.Config{})
 	if err != nil {
 		return nil, err
 	}
@@ -236,13 +236,14 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			Consent: http.HandlerFunc(browser.ServeConsent),
 			Logout:  http.HandlerFunc(browser.ServeLogout),
 			Home:    http.HandlerFunc(browser.ServeHome),
+			Display: http.HandlerFunc(browser.ServeDisplay),
 
 			EndSession:   http.HandlerFunc(browser.ServeEndSession),
 			CheckSession: http.HandlerFunc(browser.ServeCheckSession),
 
 			Static: browser.Static(),
 			Fault: func(w http.ResponseWriter, r *http.Request, f server.Fault) {
-				browser.ErrorPage(w, r, f.Status, "", f.Message)
+				browser.FaultPage(w, r, f.Status)
 			},
 		},
 		AllowOrigin:    d.directory.OriginAllowed,

@@ -54,27 +54,27 @@ const maxRequest = 5 << 10
 // trust checks client_id and redirect_uri. An unknown and a disabled client
 // look the same.
 func (s *Service) trust(form parameters) (*authorizationRequest, *problem) {
-	reject := func(code, message, reason string) (*authorizationRequest, *problem) {
+	reject := func(code string, message idp.Saying, reason string) (*authorizationRequest, *problem) {
 		return nil, &problem{status: http.StatusBadRequest, code: code, message: message, reason: reason}
 	}
 	for _, name := range form.duplicated {
 		if name == "client_id" || name == "redirect_uri" {
-			return reject("invalid_request", "The application sent a request that cannot be read.", name+" came more than once")
+			return reject("invalid_request", idp.SayRequestUnreadable, name+" came more than once")
 		}
 	}
 	client, ok := s.Directory.Client(form.get("client_id"))
 	if !ok || client.Disabled {
-		return reject("invalid_client", "The application that sent you here is not registered.", "unknown or disabled client")
+		return reject("invalid_client", idp.SayClientUnknown, "unknown or disabled client")
 	}
 	req := &authorizationRequest{client: client, redirectURI: form.get("redirect_uri")}
 	if req.redirectURI == "" {
 		if len(client.RedirectURIs) != 1 || hasScope(strings.Fields(form.get("scope")), idp.ScopeOpenID) {
-			return reject("invalid_request", "The application did not say where to return to.", "redirect_uri is missing")
+			return reject("invalid_request", idp.SayRedirectMissing, "redirect_uri is missing")
 		}
 		req.redirectURI, req.redirectURIOmitted = client.RedirectURIs[0], true
 	}
 	if !client.MatchRedirectURI(req.redirectURI) {
-		return reject("invalid_redirect_uri", "The application asked to return to an address that is not registered for it.", "redirect_uri is not registered")
+		return reject("invalid_redirect_uri", idp.SayRedirectUnregistered, "redirect_uri is not registered")
 	}
 	return req, nil
 }

@@ -78,7 +78,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 type problem struct {
 	status  int
 	code    string
-	message string
+	message idp.Saying
 	reason  string // for log and audit
 	cause   error  // for the log; nil when reason says it all
 }
@@ -87,7 +87,7 @@ type problem struct {
 // parameters of its authorization request.
 func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
 	malformed := func(reason string) (idp.Flow, parameters, *problem) {
-		return idp.Flow{}, parameters{}, &problem{status: http.StatusBadRequest, code: "invalid_request", message: "The application sent a request that cannot be read.", reason: reason}
+		return idp.Flow{}, parameters{}, &problem{status: http.StatusBadRequest, code: "invalid_request", message: idp.SayRequestUnreadable, reason: reason}
 	}
 	var raw string
 	switch r.Method {
@@ -121,7 +121,7 @@ func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
 	if bound := s.Browser.Bound(r); bound == nil || subtle.ConstantTimeCompare(bound, flow.Browser) != 1 {
 		return idp.Flow{}, parameters{}, &problem{
 			status: http.StatusForbidden, code: "wrong_browser", reason: "flow of another browser",
-			message: "This sign-in was started in another browser. Go back to the application and start again.",
+			message: idp.SayStartedElsewhere,
 		}
 	}
 	form, err = parseParameters(flow.Request)
@@ -174,7 +174,7 @@ func (s *Service) interact(w http.ResponseWriter, r *http.Request, page string, 
 	flow.Browser = s.Browser.Bind(w, r)
 	sealed, err := s.Opaque.SealFlow(flow)
 	if err != nil {
-		s.reject(w, r, &problem{status: http.StatusInternalServerError, code: "server_error", message: "Something went wrong here.", reason: err.Error(), cause: err})
+		s.reject(w, r, &problem{status: http.StatusInternalServerError, code: "server_error", message: idp.SayInternal, reason: err.Error(), cause: err})
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -200,7 +200,7 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, req *authorizat
 			// Somebody is there who can try again, and then nothing is lost.
 			s.reject(w, r, &problem{
 				status: http.StatusServiceUnavailable, code: err.Code, reason: err.Error(), cause: err,
-				message: "The service cannot answer right now. Nothing is lost: reload this page in a moment.",
+				message: idp.SayUnavailable,
 			})
 			return
 		}

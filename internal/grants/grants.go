@@ -84,7 +84,7 @@ type Browser interface {
 	Bind(w http.ResponseWriter, r *http.Request) []byte
 	Bound(r *http.Request) []byte
 	// ErrorPage tells the person what went wrong. It never redirects.
-	ErrorPage(w http.ResponseWriter, r *http.Request, status int, code, message string)
+	ErrorPage(w http.ResponseWriter, r *http.Request, status int, code string, saying idp.Saying)
 	// AskToReturn shows the person an error, and where it would lead them. It
 	// never redirects.
 	AskToReturn(w http.ResponseWriter, r *http.Request, back idp.ErrorReturn)

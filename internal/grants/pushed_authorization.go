@@ -135,7 +135,7 @@ func (p *problem) asError() *Error {
 func spentRequestURI(reason string) *problem {
 	return &problem{
 		status: http.StatusBadRequest, code: "invalid_request_uri", reason: reason,
-		message: "This sign-in has expired or was completed before. Go back to the application and start again.",
+		message: idp.SaySpent,
 	}
 }
 
@@ -149,7 +149,7 @@ func (s *Service) startPushed(ctx context.Context, form parameters) (idp.Flow, p
 	if errors.Is(err, idp.ErrUnavailable) {
 		return flow, form, &problem{
 			status: http.StatusServiceUnavailable, code: "temporarily_unavailable", reason: err.Error(), cause: err,
-			message: "The service cannot answer right now. Nothing is lost: reload this page in a moment.",
+			message: idp.SayUnavailable,
 		}
 	}
 	if err != nil {

@@ -216,5 +216,5 @@ func (p *problem) instead(refusal *Error) *problem {
 	if refusal == nil {
 		return p
 	}
-	return &problem{status: http.StatusBadRequest, code: refusal.Code, message: "The application sent a request that cannot be read.", reason: refusal.Error(), cause: refusal}
+	return &problem{status: http.StatusBadRequest, code: refusal.Code, message: idp.SayRequestUnreadable, reason: refusal.Error(), cause: refusal}
 }

@@ -26,6 +26,9 @@ type Flow struct {
 	// Logout is what an application said when it asked to sign the person out,
 	// urlencoded; empty for anything else.
 	Logout string `json:"l,omitempty"`
+	// Here is the path and query of a page that must not repeat them, to come
+	// back to when another language or theme was chosen.
+	Here string `json:"h,omitempty"`
 	// Denied says that the person refused.
 	Denied bool `json:"d,omitempty"`
 	// AccountChosen is the session in which the person chose to go on.

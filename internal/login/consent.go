@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -61,7 +62,7 @@ func (l *Login) consentPage(w http.ResponseWriter, r *http.Request, status int, 
 	allowRedirects(w.Header())
 	allowLogo(w.Header(), clientOnPage(interaction.Client))
 	l.render(w, r, status, web.ConsentPage{
-		Layout: l.layout("Allow access?"), Client: *clientOnPage(interaction.Client), Account: accountOnPage(held.User),
+		Layout: l.layoutOf(r, held, "/consent?flow="+url.QueryEscape(anew)), Client: *clientOnPage(interaction.Client), Account: accountOnPage(held.User),
 		Flow: sealed, SwitchFlow: anew, Groups: groups, Offline: offline,
 		ReturnsTo:    destination(interaction.RedirectURI),
 		Rememberable: interaction.Client.ImpersonationProof(interaction.RedirectURI),
@@ -78,7 +79,7 @@ func (l *Login) decide(w http.ResponseWriter, r *http.Request) error {
 	}
 	decision := form.Get("decision")
 	if flow.Request == "" || decision != "allow" && decision != "deny" {
-		return badForm(http.StatusBadRequest, "The answer was neither yes nor no.")
+		return badForm(http.StatusBadRequest, "error.no_answer")
 	}
 	// 2. By somebody who is signed in.
 	held, err := l.visitor(r, clientOf(flow))
@@ -186,14 +187,11 @@ func scopesOnPage(interaction idp.Interaction, user idp.User) (groups []web.Scop
 			offline = true
 			continue
 		}
-		line := web.Scope{Label: s.Description, New: grown && slices.Contains(interaction.NewScopes, s.Name)}
+		line := web.Scope{Label: web.Verbatim(cmp.Or(s.Description, s.Name)), New: grown && slices.Contains(interaction.NewScopes, s.Name)}
 		if s.Resource == "" {
 			line.Label, line.Detail = identityScope(s, user)
 			own.Scopes = append(own.Scopes, line)
 			continue
-		}
-		if line.Label == "" {
-			line.Label = s.Name
 		}
 		i := slices.IndexFunc(groups, func(g web.ScopeGroup) bool { return g.Name == s.Resource })
 		if i < 0 {
@@ -209,37 +207,45 @@ func scopesOnPage(interaction idp.Interaction, user idp.User) (groups []web.Scop
 
 // identityScope puts the issuer's own scopes into words, with the data that
 // they open where it is short.
-func identityScope(s idp.ConsentScope, user idp.User) (label, detail string) {
+func identityScope(s idp.ConsentScope, user idp.User) (label, detail *web.Text) {
 	switch s.Name {
 	case idp.ScopeOpenID:
-		return "Know who you are", "An identifier that stays the same each time you sign in"
+		return web.Say("scope.openid"), web.Say("scope.openid_detail")
 	case idp.ScopeProfile:
-		return "See your profile", "Name, user name, picture, language and the like"
+		return web.Say("scope.profile"), web.Say("scope.profile_detail")
 	case idp.ScopeEmail:
-		return "See your e-mail address", user.Profile.Email
+		return web.Say("scope.email"), verbatim(user.Profile.Email)
 	case idp.ScopePhone:
-		return "See your phone number", user.Profile.PhoneNumber
+		return web.Say("scope.phone"), verbatim(user.Profile.PhoneNumber)
 	case idp.ScopeAddress:
-		return "See your postal address", ""
+		return web.Say("scope.address"), nil
 	}
 	if s.Description != "" {
-		return s.Description, s.Name
+		return web.Verbatim(s.Description), web.Verbatim(s.Name)
 	}
-	return s.Name, ""
+	return web.Verbatim(s.Name), nil
+}
+
+// verbatim says nothing for nothing.
+func verbatim(words string) *web.Text {
+	if words == "" {
+		return nil
+	}
+	return web.Verbatim(words)
 }
 
 // destination says in words where a redirect URI leads.
-func destination(redirectURI string) string {
+func destination(redirectURI string) *web.Text {
 	u, err := url.Parse(redirectURI)
 	if err != nil || redirectURI == "" {
-		return ""
+		return nil
 	}
 	switch u.Scheme {
 	case "https", "http":
 		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-			return "a program on this computer"
+			return web.Say("place.computer")
 		}
-		return u.Host
+		return web.Verbatim(u.Host)
 	}
-	return "an app on this device"
+	return web.Say("place.device")
 }

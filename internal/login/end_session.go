@@ -60,7 +60,7 @@ func (l *Login) endSession(w http.ResponseWriter, r *http.Request) error {
 	// and let them go with a link.
 	if _, known := l.readCookie(r, sessionCookie); !known && r.Method == http.MethodPost {
 		if len(req.raw) > maxEndSession {
-			return badForm(http.StatusRequestEntityTooLarge, "The application sent a request that is too long.")
+			return badForm(http.StatusRequestEntityTooLarge, "error.request_too_long")
 		}
 		http.Redirect(w, r, l.base+"/oauth2/sessions/logout?"+req.raw, http.StatusSeeOther)
 		return nil
@@ -81,7 +81,7 @@ func (l *Login) endSession(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l.signedOut(w, r, req, frames)
+	l.signedOut(w, r, req, held, frames)
 	return nil
 }
 
@@ -89,7 +89,7 @@ func (l *Login) endSession(w http.ResponseWriter, r *http.Request) error {
 func logoutParameters(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if r.Method == http.MethodPost {
 		if r.URL.RawQuery != "" {
-			return nil, badForm(http.StatusBadRequest, "The application sent a request that cannot be read.")
+			return nil, badForm(http.StatusBadRequest, "error.request_unreadable")
 		}
 		return readForm(w, r)
 	}
@@ -100,43 +100,43 @@ func logoutParameters(w http.ResponseWriter, r *http.Request) (url.Values, error
 		}
 	}
 	if err != nil {
-		return nil, badForm(http.StatusBadRequest, "The application sent a request that cannot be read.")
+		return nil, badForm(http.StatusBadRequest, "error.request_unreadable")
 	}
 	return values, nil
 }
 
-// readLogout checks the request. logout_hint and ui_locales change nothing:
-// there is one session in a browser, and one language.
+// readLogout checks the request. logout_hint changes nothing: there is one
+// session in a browser. ui_locales is read where the page is made.
 func (l *Login) readLogout(r *http.Request, values url.Values) (logoutRequest, error) {
 	req := logoutRequest{raw: values.Encode(), state: values.Get("state")}
 	clientID := values.Get("client_id")
 	if raw := values.Get("id_token_hint"); raw != "" {
 		hint, err := l.Hints.VerifyIDToken(raw)
 		if err != nil {
-			return req, badForm(http.StatusBadRequest, "The application sent an ID token that was not made here.")
+			return req, badForm(http.StatusBadRequest, "error.foreign_hint")
 		}
 		if clientID != "" && clientID != hint.ClientID {
-			return req, badForm(http.StatusBadRequest, "The application sent another application's ID token.")
+			return req, badForm(http.StatusBadRequest, "error.others_hint")
 		}
 		clientID, req.proven, req.session = hint.ClientID, true, hint.SessionID
 	}
 	if clientID != "" {
 		client, ok := l.Clients.Client(clientID)
 		if !ok || client.Disabled {
-			return req, badForm(http.StatusBadRequest, "The application that sent you here is not registered.")
+			return req, badForm(http.StatusBadRequest, "error.client_unknown")
 		}
 		req.client = client
 		idp.RequestFrom(r.Context()).ClientID = clientID
 	}
 	if !printable(req.state) {
-		return req, badForm(http.StatusBadRequest, "The application sent a request that cannot be read.")
+		return req, badForm(http.StatusBadRequest, "error.request_unreadable")
 	}
 	uri := values.Get("post_logout_redirect_uri")
 	if uri == "" || req.client == nil { // section 3: nobody to compare it with, so it leads nowhere
 		return req, nil
 	}
 	if !slices.Contains(req.client.PostLogoutRedirectURIs, uri) {
-		return req, badForm(http.StatusBadRequest, "The application asked to return to an address that is not registered for it.")
+		return req, badForm(http.StatusBadRequest, "error.redirect_unregistered")
 	}
 	req.redirectURI = uri
 	return req, nil

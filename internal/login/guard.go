@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"idp/internal/idp"
+	"idp/web"
 )
 
 const maxForm = 64 << 10 // bytes
@@ -112,23 +113,24 @@ func (l *Login) open(r *http.Request, sealed string) (idp.Flow, error) {
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	contentType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || contentType != "application/x-www-form-urlencoded" {
-		return nil, badForm(http.StatusUnsupportedMediaType, "The form was sent in a format that this page does not read.")
+		return nil, badForm(http.StatusUnsupportedMediaType, "error.form_format")
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, badForm(http.StatusRequestEntityTooLarge, "The form was too large.")
+			return nil, badForm(http.StatusRequestEntityTooLarge, "error.form_too_large")
 		}
-		return nil, badForm(http.StatusBadRequest, "The form could not be read.")
+		return nil, badForm(http.StatusBadRequest, "error.form_unreadable")
 	}
 	for _, values := range r.PostForm {
 		if len(values) > 1 {
-			return nil, badForm(http.StatusBadRequest, "The form had a field twice.")
+			return nil, badForm(http.StatusBadRequest, "error.form_field_twice")
 		}
 	}
 	return r.PostForm, nil
 }
 
-func badForm(status int, message string) error {
-	return &problem{status: status, code: "invalid_request", message: message}
+// badForm is a request that cannot be used, and the key of why.
+func badForm(status int, key string) error {
+	return &problem{status: status, code: "invalid_request", message: web.Say(key)}
 }

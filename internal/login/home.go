@@ -16,10 +16,10 @@ func (l *Login) showHome(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := web.HomePage{Layout: l.layout("Start")}
+	page := web.HomePage{Layout: l.layout(r, held)}
 	if held != nil {
 		account := accountOnPage(held.User)
-		page.Account, page.Title = &account, "Signed in"
+		page.Account = &account
 	}
 	l.render(w, r, http.StatusOK, page)
 	return nil

@@ -87,6 +87,7 @@ type Config struct {
 //	ServeLogout        /logout                  the end of a session
 //	ServeEndSession    /oauth2/sessions/logout  the same, asked by an application
 //	ServeCheckSession  /oauth2/sessions/check   has the session changed?
+//	ServeDisplay       /display                 language and theme
 //	Static             /static/                 style, script, mark
 type Login struct {
 	Config
@@ -130,7 +131,7 @@ func (l *Login) serve(w http.ResponseWriter, r *http.Request, show, act handler)
 			allow += ", POST"
 		}
 		w.Header().Set("Allow", allow)
-		err = &problem{status: http.StatusMethodNotAllowed, code: "invalid_request", message: "This page cannot be used that way."}
+		err = &problem{status: http.StatusMethodNotAllowed, code: "invalid_request", message: web.Say("error.wrong_use")}
 	}
 	if err != nil {
 		l.fail(w, r, err)

@@ -37,7 +37,7 @@ func (l *Login) askLogout(w http.ResponseWriter, r *http.Request, req logoutRequ
 		allowRedirects(w.Header())
 	}
 	l.render(w, r, http.StatusOK, web.LogoutPage{
-		Layout: l.layout("Sign out?"), Client: clientOnPage(req.client), Account: accountOnPage(held.User), Flow: sealed,
+		Layout: l.layout(r, held), Client: clientOnPage(req.client), Account: accountOnPage(held.User), Flow: sealed,
 	})
 	return nil
 }
@@ -70,7 +70,7 @@ func (l *Login) signOut(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l.signedOut(w, r, req, frames)
+	l.signedOut(w, r, req, held, frames)
 	return nil
 }
 
@@ -122,7 +122,7 @@ func (l *Login) frames(clients []string, session idp.ID) []string {
 
 // signedOut says that it is done, or goes back to the application that asked.
 // Where other applications have to be loaded first, the page does both.
-func (l *Login) signedOut(w http.ResponseWriter, r *http.Request, req logoutRequest, frames []string) {
+func (l *Login) signedOut(w http.ResponseWriter, r *http.Request, req logoutRequest, held *idp.AuthorizationContext, frames []string) {
 	back := req.redirectURI
 	if back != "" && req.state != "" {
 		back = withQuery(back, "state="+url.QueryEscape(req.state))
@@ -135,7 +135,7 @@ func (l *Login) signedOut(w http.ResponseWriter, r *http.Request, req logoutRequ
 	if len(frames) > 0 {
 		h.Set("Content-Security-Policy", pagePolicy+"; form-action 'self'; frame-src "+strings.Join(origins(frames), " "))
 	}
-	page := web.SignedOutPage{Layout: l.layout("Signed out"), Client: clientOnPage(req.client), Frames: frames}
+	page := web.SignedOutPage{Layout: l.layout(r, held), Client: clientOnPage(req.client), Frames: frames}
 	if back != "" {
 		page.Back = template.URL(back) //nolint:gosec // registered for the client, byte for byte
 		// Without a proof that the application sent the person here, the person

@@ -20,10 +20,10 @@ import (
 type problem struct {
 	status  int
 	code    string
-	message string
+	message *web.Text
 }
 
-func (p *problem) Error() string { return p.message }
+func (p *problem) Error() string { return p.message.String() }
 
 const databaseRetry = 5 * time.Second
 
@@ -59,29 +59,44 @@ func (l *Login) again(err error) string {
 func explain(err error) *problem {
 	switch {
 	case errors.Is(err, errFlowExpired):
-		return &problem{http.StatusBadRequest, "invalid_request", "This page was open for too long, so nothing was done. Please start again."}
+		return &problem{http.StatusBadRequest, "invalid_request", web.Say("error.flow_expired")}
 	case errors.Is(err, errCrossOrigin):
-		return &problem{http.StatusForbidden, "access_denied", "This form was sent from another site, so nothing was done. Go back to the application and start again."}
+		return &problem{http.StatusForbidden, "access_denied", web.Say("error.cross_origin")}
 	case errors.Is(err, errOtherBrowser), errors.Is(err, errFlowMissing):
-		return &problem{http.StatusForbidden, "access_denied", "This page does not belong to a sign-in of this browser. Check that cookies are allowed, then go back to the application and start again."}
+		return &problem{http.StatusForbidden, "access_denied", web.Say("error.other_browser")}
 	case errors.Is(err, idp.ErrUnavailable):
-		return &problem{http.StatusServiceUnavailable, "temporarily_unavailable", "The service cannot answer right now. Nothing is lost: try again in a moment."}
+		return &problem{http.StatusServiceUnavailable, "temporarily_unavailable", web.Say("error.unavailable")}
 	case errors.Is(err, idp.ErrNotFound), errors.Is(err, idp.ErrMalformed), errors.Is(err, idp.ErrExpired):
-		return &problem{http.StatusBadRequest, "invalid_request", "What the application asked for is no longer possible. Go back to it and start again."}
+		return &problem{http.StatusBadRequest, "invalid_request", web.Say("error.no_longer_possible")}
 	}
-	return &problem{http.StatusInternalServerError, "server_error", "Something went wrong on our side. Try again, and tell your administrator the request below if it happens again."}
+	return &problem{http.StatusInternalServerError, "server_error", web.Say("error.internal")}
 }
 
 func retryAfter(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(max(wait, time.Second).Seconds()))))
 }
 
-// ErrorPage shows a person what went wrong, and never redirects. message is for
-// the person, code (of RFC 6749, or empty) for the person's developer; neither
-// may hold a secret or another's data.
-func (l *Login) ErrorPage(w http.ResponseWriter, r *http.Request, status int, code, message string) {
+// ErrorPage shows a person what went wrong, and never redirects. saying is for
+// the person, code (of RFC 6749, or empty) for the person's developer.
+func (l *Login) ErrorPage(w http.ResponseWriter, r *http.Request, status int, code string, saying idp.Saying) {
 	l.protect(w.Header())
-	l.errorPage(w, r, status, web.ErrorPage{Message: message, Code: code})
+	l.errorPage(w, r, status, web.ErrorPage{Message: web.Say(string(saying)), Code: code})
+}
+
+// FaultPage is the ErrorPage of a request that no page was reached by.
+func (l *Login) FaultPage(w http.ResponseWriter, r *http.Request, status int) {
+	saying := idp.SayWrongUse
+	switch status {
+	case http.StatusNotFound:
+		saying = idp.SayNotFound
+	case http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge, http.StatusRequestEntityTooLarge:
+		saying = idp.SayTooLong
+	case http.StatusRequestTimeout:
+		saying = idp.SayTimeout
+	case http.StatusServiceUnavailable:
+		saying = idp.SayUnavailable
+	}
+	l.ErrorPage(w, r, status, "", saying)
 }
 
 // AskToReturn shows a person that an application was refused, and lets them
@@ -91,7 +106,7 @@ func (l *Login) AskToReturn(w http.ResponseWriter, r *http.Request, back idp.Err
 	client := clientOnPage(back.Client)
 	client.Logo = "" // chosen by whom nobody knows
 	page := web.ErrorReturnPage{
-		Layout: l.layout(heading(back.Status)), Client: *client, Message: refusal(back.Code), Code: back.Code,
+		Layout: l.layoutOf(r, nil, ""), Heading: heading(back.Status), Client: *client, Message: refusal(back.Code), Code: back.Code,
 		ReturnsTo: destination(back.RedirectURI), RequestID: idp.RequestFrom(r.Context()).ID,
 	}
 	if back.Post != nil {
@@ -104,20 +119,20 @@ func (l *Login) AskToReturn(w http.ResponseWriter, r *http.Request, back idp.Err
 }
 
 // refusal says in a person's words what an application was refused for.
-func refusal(code string) string {
+func refusal(code string) *web.Text {
 	switch code {
 	case "login_required", "interaction_required", "account_selection_required":
-		return "It asked to sign you in without showing you anything, and that is not possible now."
+		return web.Say("error_return.not_silently")
 	case "consent_required":
-		return "It asked to use your account without asking you, and you have not allowed that."
+		return web.Say("error_return.no_consent")
 	case "invalid_scope", "invalid_target":
-		return "It asked for something that it may not have."
+		return web.Say("error_return.may_not_have")
 	case "access_denied":
-		return "You may not use it, or not with this account."
+		return web.Say("error_return.access_denied")
 	case "temporarily_unavailable", "server_error":
-		return "The service could not answer. Try again in a moment."
+		return web.Say("error_return.unavailable")
 	}
-	return "Its request has a mistake, or asks for what is not possible here."
+	return web.Say("error_return.mistake")
 }
 
 // FormPost shows the page that posts the fields to the client (OAuth 2.0 Form
@@ -125,7 +140,7 @@ func refusal(code string) string {
 func (l *Login) FormPost(w http.ResponseWriter, r *http.Request, action string, fields url.Values) {
 	l.protect(w.Header())
 	allowRedirects(w.Header())
-	l.render(w, r, http.StatusOK, web.FormPostPage{Layout: l.layout("Continue"), Action: action, Fields: fieldsOf(fields)})
+	l.render(w, r, http.StatusOK, web.FormPostPage{Layout: l.layoutOf(r, nil, ""), Action: action, Fields: fieldsOf(fields)})
 }
 
 func fieldsOf(values url.Values) []web.Field {
@@ -137,29 +152,26 @@ func fieldsOf(values url.Values) []web.Field {
 }
 
 func (l *Login) errorPage(w http.ResponseWriter, r *http.Request, status int, page web.ErrorPage) {
-	page.Layout, page.RequestID = l.layout(heading(status)), idp.RequestFrom(r.Context()).ID
+	page.Layout, page.Heading, page.RequestID = l.layoutOf(r, nil, ""), heading(status), idp.RequestFrom(r.Context()).ID
+	page.Here = l.sealedHere(r)
 	l.render(w, r, status, page)
 }
 
-func heading(status int) string {
+func heading(status int) *web.Text {
 	switch status {
 	case http.StatusForbidden, http.StatusUnauthorized:
-		return "This was not allowed"
+		return web.Say("error.heading_not_allowed")
 	case http.StatusNotFound:
-		return "There is no such page"
+		return web.Say("error.heading_not_found")
 	case http.StatusTooManyRequests:
-		return "Please wait a moment"
+		return web.Say("error.heading_wait")
 	case http.StatusServiceUnavailable:
-		return "Temporarily unavailable"
+		return web.Say("error.heading_unavailable")
 	}
 	if status >= http.StatusInternalServerError {
-		return "Something went wrong"
+		return web.Say("error.heading_internal")
 	}
-	return "This request cannot be completed"
-}
-
-func (l *Login) layout(title string) web.Layout {
-	return web.Layout{Lang: "en", Title: title, Base: l.base, Host: l.host}
+	return web.Say("error.heading")
 }
 
 // render writes the page whole or, should it not render, no page at all.

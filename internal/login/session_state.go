@@ -80,7 +80,7 @@ func (l *Login) ServeCheckSession(w http.ResponseWriter, r *http.Request) {
 		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 		h.Del("Cross-Origin-Opener-Policy")
 		h.Del("X-Frame-Options")
-		l.render(w, r, http.StatusOK, web.CheckSessionPage{Layout: l.layout("Session"), Cookie: l.cookieName(stateCookie)})
+		l.render(w, r, http.StatusOK, web.CheckSessionPage{Layout: l.layout(r, nil), Cookie: l.cookieName(stateCookie)})
 		return nil
 	}, nil)
 }

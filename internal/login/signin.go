@@ -2,7 +2,6 @@ package login
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -75,7 +74,7 @@ func (l *Login) showAccounts(w http.ResponseWriter, r *http.Request, flow idp.Fl
 	allowRedirects(w.Header())
 	allowLogo(w.Header(), clientOnPage(interaction.Client))
 	l.render(w, r, http.StatusOK, web.AccountPage{
-		Layout: l.layout("Choose an account"), Client: clientOnPage(interaction.Client),
+		Layout: l.layoutOf(r, held, "/login?flow="+url.QueryEscape(sealed)), Client: clientOnPage(interaction.Client),
 		Account: accountOnPage(held.User), Flow: sealed,
 	})
 	return nil
@@ -87,7 +86,8 @@ func (l *Login) loginPage(w http.ResponseWriter, r *http.Request, status int, fl
 	if err != nil {
 		return err
 	}
-	page.Layout, page.Flow, page.Client = l.layout("Sign in"), sealed, clientOnPage(interaction.Client)
+	page.Layout = l.layoutOf(r, nil, "/login?flow="+url.QueryEscape(sealed))
+	page.Flow, page.Client = sealed, clientOnPage(interaction.Client)
 	allowRedirects(w.Header())
 	allowLogo(w.Header(), page.Client)
 	l.render(w, r, status, page)
@@ -130,7 +130,7 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 // chooseAccount goes on in the session that the browser is in.
 func (l *Login) chooseAccount(w http.ResponseWriter, r *http.Request, flow idp.Flow, held *idp.AuthorizationContext) error {
 	if held == nil || !l.live(held) {
-		return l.askAgain(w, r, http.StatusUnprocessableEntity, flow, web.LoginPage{Problem: "Your session has ended. Please sign in again."})
+		return l.askAgain(w, r, http.StatusUnprocessableEntity, flow, web.LoginPage{Problem: web.Say("login.session_ended")})
 	}
 	flow.AccountChosen = held.Session.ID.String()
 	return l.goOn(w, r, flow)
@@ -196,17 +196,17 @@ func succeeded(r *http.Request, flow idp.Flow, session idp.Session) idp.Event {
 func unreadable(username, password string) (status int, page web.LoginPage) {
 	page.Username = username
 	if username == "" {
-		status, page.UsernameProblem = http.StatusUnprocessableEntity, "Enter your user name."
+		status, page.UsernameProblem = http.StatusUnprocessableEntity, web.Say("login.username_missing")
 	}
 	if password == "" {
-		status, page.PasswordProblem = http.StatusUnprocessableEntity, "Enter your password."
+		status, page.PasswordProblem = http.StatusUnprocessableEntity, web.Say("login.password_missing")
 	}
 	if !acceptable(username) {
 		status, page.Username = http.StatusBadRequest, ""
-		page.UsernameProblem = fmt.Sprintf("A user name is at most %d characters, without control characters.", maxUsername)
+		page.UsernameProblem = web.Say("login.username_unusable", "count", maxUsername)
 	}
 	if len(password) > maxPassword {
-		status, page.PasswordProblem = http.StatusBadRequest, fmt.Sprintf("A password is at most %d characters.", maxPassword)
+		status, page.PasswordProblem = http.StatusBadRequest, web.Say("login.password_too_long", "count", maxPassword)
 	}
 	return status, page
 }
@@ -223,7 +223,7 @@ func (l *Login) refused(w http.ResponseWriter, r *http.Request, flow idp.Flow, u
 	status := http.StatusUnprocessableEntity
 	switch {
 	case errors.Is(err, idp.ErrCredentials):
-		request.Outcome, page.Problem = "login_failed", "That user name and password do not match. Check both and try again."
+		request.Outcome, page.Problem = "login_failed", web.Say("login.no_match")
 	case errors.Is(err, idp.ErrThrottled):
 		wait := time.Minute
 		var throttled interface{ RetryAfter() time.Duration }
@@ -232,11 +232,11 @@ func (l *Login) refused(w http.ResponseWriter, r *http.Request, flow idp.Flow, u
 		}
 		retryAfter(w, wait)
 		status = http.StatusTooManyRequests
-		request.Outcome, page.Problem = "login_throttled", "Too many attempts. Try again in "+humanly(wait)+"."
+		request.Outcome, page.Problem = "login_throttled", tooMany(wait)
 	case errors.Is(err, idp.ErrUnavailable):
 		retryAfter(w, databaseRetry)
 		status = http.StatusServiceUnavailable
-		request.Outcome, page.Problem = "temporarily_unavailable", "Your password could not be checked right now. Try again in a moment."
+		request.Outcome, page.Problem = "temporarily_unavailable", web.Say("login.unavailable")
 	default:
 		return err
 	}
@@ -254,19 +254,15 @@ func (l *Login) askAgain(w http.ResponseWriter, r *http.Request, status int, flo
 	return l.loginPage(w, r, status, flow, interaction, page)
 }
 
-// humanly rounds a wait up to words.
-func humanly(wait time.Duration) string {
+// tooMany says how long to wait, rounded up.
+func tooMany(wait time.Duration) *web.Text {
 	switch minutes := int(math.Ceil(wait.Minutes())); {
 	case wait <= 30*time.Second:
-		return "half a minute"
-	case minutes == 1:
-		return "a minute"
+		return web.Say("login.throttled_moment")
 	case minutes < 60:
-		return fmt.Sprintf("%d minutes", minutes)
-	case minutes == 60:
-		return "an hour"
+		return web.Say("login.throttled_minutes", "count", minutes)
 	}
-	return fmt.Sprintf("%d hours", int(math.Ceil(wait.Hours())))
+	return web.Say("login.throttled_hours", "count", int(math.Ceil(wait.Hours())))
 }
 
 func clip(s string, size int) string {

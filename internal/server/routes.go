@@ -33,6 +33,7 @@ type Handlers struct {
 	Logout  http.Handler
 	Account http.Handler
 	Home    http.Handler
+	Display http.Handler
 	// EndSession and CheckSession are those of OpenID Connect RP-Initiated
 	// Logout and Session Management.
 	EndSession   http.Handler
@@ -94,6 +95,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/logout", Methods: page, Handler: h.Logout, Browser: true},
 		{Path: "/account", Methods: page, Handler: h.Account, Browser: true},
 		{Path: "/account/{page:[a-z-]+}", Methods: page, Handler: h.Account, Browser: true},
+		{Path: "/display", Methods: read, Handler: h.Display, Browser: true},
 		{Path: "/", Methods: read, Handler: h.Home, Browser: true},
 		// Plain names only: no listings, no dot files, no way up.
 		{Path: "/static/{file:(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*}", Methods: read, Handler: stripStatic(h.Static), Browser: true},

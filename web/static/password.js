@@ -6,9 +6,9 @@ const caps = document.getElementById("caps");
 if (field && toggle) {
   const show = (visible) => {
     field.type = visible ? "text" : "password";
-    const verb = visible ? "Hide" : "Show";
-    toggle.textContent = verb;
-    toggle.setAttribute("aria-label", `${verb} password`);
+    const words = toggle.dataset; // in the language of the page
+    toggle.textContent = visible ? words.hide : words.show;
+    toggle.setAttribute("aria-label", visible ? words.hideLabel : words.showLabel);
   };
   toggle.hidden = false;
   toggle.addEventListener("click", () => {
@@ -24,7 +24,7 @@ if (field && caps) {
   const warn = (event) => {
     if (!event.getModifierState) return;
     const on = event.getModifierState("CapsLock");
-    const text = on ? "Caps Lock is on." : "";
+    const text = on ? caps.dataset.on : "";
     if (caps.textContent !== text) caps.textContent = text;
   };
   field.addEventListener("keydown", warn);
