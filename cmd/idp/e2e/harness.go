@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,6 +93,7 @@ type Installation struct {
 	DatabaseURL string
 	DataDir     string
 	env         map[string]string
+	roots       *x509.CertPool // of what ends TLS; nil are those of the machine
 }
 
 // MasterKey is the test installations' master key; it guards nothing.
@@ -297,6 +300,7 @@ func (n *Node) Client(address string) *http.Client {
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, n.Addr)
 		},
+		TLSClientConfig:     &tls.Config{RootCAs: n.roots},
 		MaxIdleConnsPerHost: 64,
 		DisableCompression:  true,
 	}

@@ -1,19 +1,10 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -69,38 +60,10 @@ func TestOIDC_LogoutInChromium(t *testing.T) {
 	})
 }
 
-// overTLS makes the server end TLS itself, with a certificate of its own making.
-func (i *Installation) overTLS(t *testing.T) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for setting, block := range map[string]*pem.Block{
-		"IDP_TLS_CERT": {Type: "CERTIFICATE", Bytes: certificate}, "IDP_TLS_KEY": {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		i.env[setting] = filepath.Join(t.TempDir(), "tls.pem")
-		if err := os.WriteFile(i.env[setting], pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	i.Issuer = strings.Replace(i.Issuer, "http:", "https:", 1)
-	i.env["IDP_ISSUER"] = i.Issuer
-}
-
 func logoutInChromium(t *testing.T, engine string, overTLS bool) {
 	inst := Install(t, engine, nil)
 	if overTLS {
-		inst.overTLS(t)
+		inst.overTLS(t, newAuthority(t))
 	}
 	inst.CLI(t, "", "migrate", "up")
 	alice := inst.NewUser(t)
@@ -109,9 +72,6 @@ func logoutInChromium(t *testing.T, engine string, overTLS bool) {
 		"--post-logout-redirect-uri", w.url+"/bye", "--frontchannel-logout-uri", w.url+"/front", "--frontchannel-logout-session-required")
 	w.clientID = app.ID
 	n := inst.Start(t)
-	if overTLS {
-		n.HTTP = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // made above
-	}
 	for _, way := range []string{"oidcc-frontchannel-rp-initiated-logout", "asked on a page", "no application asked"} {
 		t.Run(way, func(t *testing.T) {
 			ctx := chromium(t, chromedp.IgnoreCertErrors)
