@@ -327,7 +327,7 @@ func (d *database) rememberIssuer(ctx context.Context) error {
 
 // run serves until ctx ends, and then drains.
 func (n *node) run(ctx context.Context) error {
-	management := server.NewManagement(server.ManagementConfig{Ready: n.store.Ping, Logger: n.logger})
+	management := server.NewManagement(server.ManagementConfig{Ready: n.store.Ready, Logger: n.logger})
 	s := server.New(server.Config{
 		Public: n.public, Handler: n.handler,
 		Management: n.management, ManagementAPI: management,

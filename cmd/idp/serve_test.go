@@ -37,11 +37,17 @@ func mustCommand(t *testing.T, stdin string, args ...string) string {
 // called, which returns its exit code.
 func startServe(t *testing.T, env ...string) (log *lockedBuffer, stop func() int) {
 	t.Helper()
+	return startServeAt(t, time.Now, env...)
+}
+
+// startServeAt is startServe by another clock.
+func startServeAt(t *testing.T, now func() time.Time, env ...string) (log *lockedBuffer, stop func() int) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	log = new(lockedBuffer)
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, &app{Stdin: strings.NewReader(""), Stdout: log, Stderr: log, Env: append(env, "IDP_DRAIN_DELAY=0"), Now: time.Now}, []string{"serve"})
+		ended <- run(ctx, &app{Stdin: strings.NewReader(""), Stdout: log, Stderr: log, Env: append(env, "IDP_DRAIN_DELAY=0"), Now: now}, []string{"serve"})
 	}()
 	code := -1
 	stop = func() int {

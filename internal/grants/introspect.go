@@ -171,7 +171,7 @@ func (s *Service) alive(t idp.AccessToken, state *idp.GrantState, err error) (fo
 		return found{}, errDead
 	}
 	client, ok := s.Directory.Client(t.ClientID)
-	if !ok || client.Gate(t.IssuedAt) != nil || !s.entitled(client, t, state != nil) {
+	if !ok || client.Gate(t.IssuedAt) != nil || !idp.Begun(t.IssuedAt, s.now()) || !s.entitled(client, t, state != nil) {
 		return found{}, errDead
 	}
 	if state == nil {

@@ -181,7 +181,7 @@ func (s *Service) openPushed(ctx context.Context, form parameters) (idp.Flow, er
 		return idp.Flow{}, errors.New("request_uri of another client")
 	case !p.UsedAt.IsZero():
 		return idp.Flow{}, errors.New("request_uri was used")
-	case !s.now().Before(p.ExpiresAt):
+	case !s.now().Before(p.ExpiresAt) || !idp.Begun(p.CreatedAt, s.now()):
 		return idp.Flow{}, errors.New("request_uri has expired")
 	}
 	flow, err := s.Opaque.OpenFlow(p.Sealed)

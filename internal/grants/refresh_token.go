@@ -54,7 +54,7 @@ func (s *Service) standing(g *idp.Grant, presented uint32, now time.Time) standi
 	switch {
 	case presented == g.Generation:
 		return current
-	case presented+1 == g.Generation && now.Before(g.RotatedAt.Add(s.Lifetimes.RefreshGrace)):
+	case presented+1 == g.Generation && now.Sub(g.RotatedAt).Abs() < s.Lifetimes.RefreshGrace: // either clock may be ahead
 		return retried
 	}
 	return replayed

@@ -22,6 +22,7 @@ const (
 	RefusedConsentWithdrawn Refusal = "consent withdrawn"
 	RefusedGrantRevoked     Refusal = "grant revoked"
 	RefusedGrantExpired     Refusal = "grant expired"
+	RefusedNotBegun         Refusal = "issued in the future: a clock is wrong"
 )
 
 // Gate answers the one question that every grant, introspection and userinfo
@@ -45,6 +46,8 @@ func (s *GrantState) Gate(c *Client, now time.Time) error {
 		return RefusedGrantRevoked
 	case !now.Before(s.Grant.ExpiresAt):
 		return RefusedGrantExpired
+	case !Begun(s.Grant.CreatedAt, now):
+		return RefusedNotBegun
 	}
 	return nil
 }

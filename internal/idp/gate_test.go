@@ -33,6 +33,8 @@ func TestGateRefusesWhatWasTakenAway(t *testing.T) {
 		{"consent withdrawn before", func(s *idp.GrantState, _ *idp.Client) { s.ConsentWithdrawnAt = born.Add(-time.Second) }, nil},
 		{"grant revoked", func(s *idp.GrantState, _ *idp.Client) { s.Grant.RevokedAt = now }, idp.RefusedGrantRevoked},
 		{"grant over", func(s *idp.GrantState, _ *idp.Client) { s.Grant.ExpiresAt = now }, idp.RefusedGrantExpired},
+		{"made by a clock a little ahead", func(s *idp.GrantState, _ *idp.Client) { s.Grant.CreatedAt = now.Add(2 * idp.ClockTolerance) }, nil},
+		{"made in the future", func(s *idp.GrantState, _ *idp.Client) { s.Grant.CreatedAt = now.Add(2*idp.ClockTolerance + 1) }, idp.RefusedNotBegun},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			state := &idp.GrantState{

@@ -21,7 +21,7 @@ type Session struct {
 
 // Live reports whether the session still counts as signed in at now.
 func (s *Session) Live(now time.Time, idle time.Duration) bool {
-	return s.EndedAt.IsZero() && now.Before(s.ExpiresAt) && now.Before(s.LastSeenAt.Add(idle))
+	return s.EndedAt.IsZero() && Begun(s.CreatedAt, now) && now.Before(s.ExpiresAt) && now.Before(s.LastSeenAt.Add(idle))
 }
 
 // Consent is what a person allowed a client. One row per pair; it grows as

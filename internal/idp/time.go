@@ -16,6 +16,15 @@ func (d Day) Time() time.Time { return time.Unix(int64(d)*86400, 0).UTC() }
 // databases unchanged.
 func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
+// ClockTolerance is how far a node's clock may be from the database's. A node
+// that is farther away is not ready.
+const ClockTolerance = 30 * time.Second
+
+// Begun reports whether what another node says to have begun at some instant
+// has begun at now. Two clocks may be twice the tolerance apart; beyond that
+// one of them is wrong, and by a clock that is behind, what is over lives on.
+func Begun(at, now time.Time) bool { return !now.Before(at.Add(-2 * ClockTolerance)) }
+
 // Lifetimes are the server's defaults for how long things live.
 type Lifetimes struct {
 	Code            time.Duration // authorization code

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,15 +12,15 @@ import (
 
 // ManagementConfig is what the management handler is made of.
 type ManagementConfig struct {
-	// Ready says why the node should get no requests, nil when it should, e.g.
-	// the database's ping. It gets two seconds.
+	// Ready says why the node should get no requests, nil when it should. It gets
+	// two seconds. An error with Reason() string has a word for who asks.
 	Ready   func(ctx context.Context) error
 	Metrics http.Handler // nil for none
 	Logger  *slog.Logger
 }
 
-// Management answers /healthz and /readyz, each in two words: why a node is
-// not ready goes to the log, once, and not to whoever asks.
+// Management answers /healthz and /readyz, each in two or three words: why a
+// node is not ready goes to the log, once, and not to whoever asks.
 type Management struct {
 	ready    func(ctx context.Context) error
 	logger   *slog.Logger
@@ -63,7 +64,14 @@ func (m *Management) readyz(w http.ResponseWriter, r *http.Request) {
 		if !m.away.Swap(true) {
 			m.logger.Warn("not ready", "cause", err)
 		}
-		m.say(w, http.StatusServiceUnavailable, "not ready")
+		words := "not ready"
+		if reason, ok := errors.AsType[interface {
+			error
+			Reason() string
+		}](err); ok {
+			words += ": " + reason.Reason()
+		}
+		m.say(w, http.StatusServiceUnavailable, words)
 		return
 	}
 	if m.away.Swap(false) {

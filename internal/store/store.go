@@ -104,6 +104,45 @@ func (s *Store) Engine() string { return s.engine }
 // Ping asks the database for a sign of life.
 func (s *Store) Ping(ctx context.Context) error { return s.port.ping(ctx) }
 
+// ClockError says that this machine's clock and the database's are farther
+// apart than idp.ClockTolerance.
+type ClockError struct {
+	Gap time.Duration // how far this machine is ahead, negative when it is behind
+}
+
+func (e *ClockError) Error() string {
+	where := "ahead of"
+	if e.Gap < 0 {
+		where = "behind"
+	}
+	return fmt.Sprintf("this machine's clock is %s %s the database's", e.Gap.Abs().Round(time.Second), where)
+}
+
+// Reason is the error in a word.
+func (e *ClockError) Reason() string { return "clock" }
+
+const selectClock = `SELECT clock_timestamp()`
+
+// Ready reports whether the node can serve: the database answers, and its
+// clock, if it is on another machine, says the same as this one's. It is one
+// round trip; a *ClockError tells of the clocks.
+func (s *Store) Ready(ctx context.Context) error {
+	if s.engine != enginePostgres {
+		return s.Ping(ctx)
+	}
+	var theirs time.Time
+	before := s.cfg.Now()
+	if err := one(ctx, s.port, []any{&theirs}, selectClock); err != nil {
+		return err
+	}
+	// How long the answer took is no difference between clocks.
+	gap := max(0, before.Sub(theirs)) + min(0, s.cfg.Now().Sub(theirs))
+	if gap.Abs() > idp.ClockTolerance {
+		return &ClockError{Gap: gap}
+	}
+	return nil
+}
+
 func (s *Store) now() time.Time { return idp.Instant(s.cfg.Now()) }
 
 func (s *Store) today() idp.Day { return idp.DayOf(s.cfg.Now()) }
