@@ -227,20 +227,20 @@ func (d *database) migrate(ctx context.Context, empty bool) error {
 	if policy == "" && (d.store.Engine() == "sqlite" || empty) {
 		policy = "auto"
 	}
+	pending, err := pendingMigrations(ctx, d.store)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if len(pending) > 0 {
+		lacks := fmt.Sprintf("the database lacks %d of this program's migrations (%s)", len(pending), strings.Join(pending, ", "))
+		if err := mayMigrate(ctx, d.store); err != nil {
+			return withCode(exitConfiguration, fmt.Errorf("%s, and %w", lacks, err))
+		}
+		if policy != "auto" {
+			return withCode(exitConfiguration, fmt.Errorf("%s: run idp migrate up, or start with --migrate=auto", lacks))
+		}
+	}
 	if policy != "auto" {
-		status, err := d.store.MigrationStatus(ctx)
-		if err != nil {
-			return fmt.Errorf("database: %w", err)
-		}
-		var pending []string
-		for _, m := range status {
-			if !m.Applied {
-				pending = append(pending, m.Name)
-			}
-		}
-		if len(pending) > 0 {
-			return withCode(exitConfiguration, fmt.Errorf("the database lacks %d of this program's migrations (%s): run idp migrate up, or start with --migrate=auto", len(pending), strings.Join(pending, ", ")))
-		}
 		return nil
 	}
 	applied, err := d.store.Migrate(ctx)
@@ -251,6 +251,30 @@ func (d *database) migrate(ctx context.Context, empty bool) error {
 		d.logger.Info("database migrated", "applied", applied)
 	}
 	return nil
+}
+
+// pendingMigrations returns the names of the migrations that the database lacks.
+func pendingMigrations(ctx context.Context, s *store.Store) ([]string, error) {
+	status, err := s.MigrationStatus(ctx)
+	var pending []string
+	for _, m := range status {
+		if !m.Applied {
+			pending = append(pending, m.Name)
+		}
+	}
+	return pending, err
+}
+
+// mayMigrate refuses to change the schema as a role that only serves on it.
+func mayMigrate(ctx context.Context, s *store.Store) error {
+	owner, mine, err := s.SchemaOwner(ctx)
+	if err != nil || mine {
+		return err
+	}
+	if owner == "" {
+		return withCode(exitConfiguration, errors.New("the role that idp connects as may not create tables: run idp migrate up as one that may, and idp migrate grant for this one"))
+	}
+	return withCode(exitConfiguration, fmt.Errorf("the role that idp connects as may not change the schema, which belongs to %s: run idp migrate up with a database_url of %s", owner, owner))
 }
 
 func (d *database) close() { d.store.Close() }
@@ -277,6 +301,10 @@ func (a *app) withDatabase(run func(ctx context.Context, d *database, args []str
 			return err
 		}
 		defer d.close()
+		// What is ended by a clock that is behind would be ended too early to count.
+		if err := d.store.Ready(cmd.Context()); err != nil {
+			return err
+		}
 		return run(cmd.Context(), d, args)
 	}
 }

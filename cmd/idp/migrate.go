@@ -30,6 +30,13 @@ func (a *app) migrateCommand() *cobra.Command {
 			if err := checkBeforeMigration(cmd.Context(), cfg, s); err != nil {
 				return err
 			}
+			if pending, err := pendingMigrations(cmd.Context(), s); err != nil {
+				return err
+			} else if len(pending) > 0 {
+				if err := mayMigrate(cmd.Context(), s); err != nil {
+					return err
+				}
+			}
 			applied, err := s.Migrate(cmd.Context())
 			if err != nil {
 				return err
@@ -83,7 +90,42 @@ func (a *app) migrateCommand() *cobra.Command {
 		},
 	}
 	a.outputFlags(status)
-	return noun("migrate", "The database's schema", up, status)
+	grant := &cobra.Command{
+		Use:   "grant ROLE",
+		Short: "Let a PostgreSQL role serve that may not change the schema",
+		Long: "Gives a PostgreSQL role what idp serve needs and no more: no changes of the schema, nothing of the audit\n" +
+			"but reading and adding. Run it as the role that ran migrate up, which keeps up the rights from then on.\n" +
+			"Audit events younger than audit.retention cannot be removed by the role, whatever it is told later.",
+		Example: "  psql -c \"CREATE ROLE idp_server LOGIN PASSWORD '…'\"\n" +
+			"  idp migrate up\n" +
+			"  idp migrate grant idp_server",
+		Args: exactly("ROLE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := loadConfig(a.sources(cmd))
+			if err != nil {
+				return err
+			}
+			s, err := a.openStore(cmd.Context(), cfg, a.logger(cfg.Log, new(slog.LevelVar)), false)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			if err := mayMigrate(cmd.Context(), s); err != nil {
+				return err
+			}
+			if pending, err := pendingMigrations(cmd.Context(), s); err != nil {
+				return err
+			} else if len(pending) > 0 {
+				return withCode(exitConfiguration, errors.New("the database lacks migrations of this program: run idp migrate up first"))
+			}
+			if err := s.GrantServing(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			a.say("%s may serve on this database.", args[0])
+			return nil
+		},
+	}
+	return noun("migrate", "The database's schema", up, status, grant)
 }
 
 // checkBeforeMigration refuses a database of another master key. A job that

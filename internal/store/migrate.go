@@ -28,9 +28,11 @@ type Migration struct {
 	Applied bool
 }
 
-// Migrate brings the schema up to date, makes the partitions that are needed
-// now, and returns the names of the migrations it applied. Several nodes may do
-// so at once.
+// Migrate brings the schema up to date, gives the serving roles their rights on
+// what is new, makes the partitions that are needed now, and returns the names
+// of the migrations it applied. Several nodes may do so at once. It takes the
+// rights of the schema's owner: see SchemaOwner. Without them it does what can
+// be done, and fails only when a migration is pending.
 func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 	status, err := s.MigrationStatus(ctx)
 	if err != nil {
@@ -47,6 +49,13 @@ func (s *Store) Migrate(ctx context.Context) ([]string, error) {
 			return nil, fmt.Errorf("migrate: %w", sentinel(err))
 		}
 		break
+	}
+	if _, mine, err := s.SchemaOwner(ctx); err != nil {
+		return applied, err
+	} else if mine {
+		if err := s.renewServing(ctx); err != nil {
+			return applied, err
+		}
 	}
 	return applied, s.partitionsAhead(ctx)
 }

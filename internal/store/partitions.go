@@ -25,16 +25,16 @@ const partitionLockTimeout = 200 * time.Millisecond
 // two to spare for maintenance that does not run.
 const tokenDaysAhead = 9
 
-// partitioned says how one table is cut.
+// partitioned says which ranges of a table there have to be. How it is cut is
+// what the database's partition_rules say as well: a table that is added here
+// needs its row there.
 type partitioned struct {
 	table   string
 	first   func(idp.Day) idp.Day // the first day of the range that holds a day
 	next    func(idp.Day) idp.Day // the first day after the range that begins at a day
-	name    func(idp.Day) string  // for the range that begins at a day
 	from    idp.Day               // ranges must exist from the one that holds this day
 	through idp.Day               // to the one that holds this
 	keep    idp.Day               // ranges that end by this day are dropped; 0 for none
-	with    string                // storage parameters
 }
 
 func (s *Store) partitionedTables() []partitioned {
@@ -45,7 +45,6 @@ func (s *Store) partitionedTables() []partitioned {
 			table: table,
 			first: func(d idp.Day) idp.Day { return d },
 			next:  func(d idp.Day) idp.Day { return d + 1 },
-			name:  func(d idp.Day) string { return table + "_" + d.Time().Format("20060102") },
 			from:  yesterday, through: today + tokenDaysAhead, keep: yesterday,
 		}
 	}
@@ -53,7 +52,6 @@ func (s *Store) partitionedTables() []partitioned {
 		table: "audit_events",
 		first: func(d idp.Day) idp.Day { return monthOf(d, 0) },
 		next:  func(d idp.Day) idp.Day { return monthOf(d, 1) },
-		name:  func(d idp.Day) string { return "audit_events_" + d.Time().Format("2006m01") },
 		from:  monthOf(today, -1), through: monthOf(today, 2),
 	}
 	if s.cfg.AuditRetention > 0 {
@@ -65,12 +63,7 @@ func (s *Store) partitionedTables() []partitioned {
 			table: "grants",
 			first: mondayOf,
 			next:  func(d idp.Day) idp.Day { return d + 7 },
-			name: func(d idp.Day) string {
-				year, week := d.Time().ISOWeek()
-				return fmt.Sprintf("grants_%dw%02d", year, week)
-			},
-			from: yesterday, through: idp.DayOf(s.now().Add(s.cfg.GrantRetention)) + 14, keep: yesterday,
-			with: " WITH (fillfactor = 80)", // every rotation updates a row in place
+			from:  yesterday, through: idp.DayOf(s.now().Add(s.cfg.GrantRetention)) + 14, keep: yesterday,
 		},
 		daily("access_tokens"), daily("revoked_tokens"), daily("pushed_requests"), daily("assertions"), audit,
 	}
@@ -115,6 +108,15 @@ func (s *Store) partitions(ctx context.Context, table string) (map[string]idp.Da
 	return ends, err
 }
 
+// makePartition and dropPartition run with the rights of the tables' owner, so
+// that the server's own role needs none of them; the migrations say what they
+// refuse. It is by the database's clock that a range is past, whatever a node
+// believes.
+const (
+	makePartition = `SELECT make_partition($1, $2)`
+	dropPartition = `SELECT drop_partition($1)`
+)
+
 // partitionsAhead makes the partitions that are missing. Several nodes may do
 // so at once.
 func (s *Store) partitionsAhead(ctx context.Context) error {
@@ -126,14 +128,16 @@ func (s *Store) partitionsAhead(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		ends := map[idp.Day]bool{}
+		for _, end := range existing {
+			ends[end] = true
+		}
 		for day := p.first(p.from); day <= p.through; day = p.next(day) {
-			if _, ok := existing[p.name(day)]; ok {
+			if ends[p.next(day)] {
 				continue
 			}
-			ddl := fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s PARTITION OF %s FOR VALUES FROM ('%s') TO ('%s')%s",
-				p.name(day), p.table, day.Time().Format(time.DateOnly), p.next(day).Time().Format(time.DateOnly), p.with)
-			if err := s.runDDL(ctx, ddl); err != nil && !alreadyThere(err) {
-				return fmt.Errorf("make partition %s: %w", p.name(day), err)
+			if err := s.runDDL(ctx, makePartition, p.table, day); err != nil && !alreadyThere(err) {
+				return fmt.Errorf("make partition of %s for %s: %w", p.table, day.Time().Format(time.DateOnly), err)
 			}
 		}
 	}
@@ -152,6 +156,7 @@ func (s *Store) partitionsBehind(ctx context.Context) error {
 	if s.engine != enginePostgres {
 		return nil
 	}
+	var faults []error
 	for _, p := range s.partitionedTables() {
 		if p.keep == 0 {
 			continue
@@ -164,19 +169,23 @@ func (s *Store) partitionsBehind(ctx context.Context) error {
 			if end > p.keep {
 				continue
 			}
-			if err := s.runDDL(ctx, "DROP TABLE IF EXISTS "+name); err != nil {
-				return fmt.Errorf("drop partition %s: %w", name, err)
+			if err := s.runDDL(ctx, dropPartition, name); err != nil {
+				faults = append(faults, fmt.Errorf("drop partition %s: %w", name, err))
+				continue
 			}
 			s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "dropped a partition that has expired", slog.String("partition", name))
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // runDDL runs one statement that gives up soon when a lock is taken, a few
 // times.
-func (s *Store) runDDL(ctx context.Context, ddl string) error {
-	var err error
+func (s *Store) runDDL(ctx context.Context, sql string, args ...any) error {
+	converted, err := pgArgs(args)
+	if err != nil {
+		return err
+	}
 	for try := range 10 {
 		if try > 0 && !pause(ctx, 10*try) {
 			break
@@ -190,7 +199,7 @@ func (s *Store) runDDL(ctx context.Context, ddl string) error {
 			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", partitionLockTimeout.Milliseconds())); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, ddl); err != nil {
+			if _, err := tx.Exec(ctx, sql, converted...); err != nil {
 				return err
 			}
 			return tx.Commit(ctx)

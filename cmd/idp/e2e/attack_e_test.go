@@ -759,7 +759,7 @@ func TestAttack_E14_DatabaseFailsMidIssue(t *testing.T) {
 		var cut, mend func()
 		extra := map[string]string{}
 		if engine == "postgres" {
-			line := newLine(t, inst.DatabaseURL, "SET code_used_at") // the statement that spends a code
+			line := newLine(t, inst.ServingURL, "SET code_used_at") // the statement that spends a code
 			extra["IDP_DATABASE_URL"] = line.url
 			cut, mend = line.arm, line.mend
 		} else {

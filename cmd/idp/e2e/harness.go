@@ -90,7 +90,8 @@ func ArtifactDir(t testing.TB) string {
 type Installation struct {
 	Issuer      string
 	Engine      string
-	DatabaseURL string
+	DatabaseURL string // as the role that the schema belongs to
+	ServingURL  string // as the role that idp connects as
 	DataDir     string
 	env         map[string]string
 	roots       *x509.CertPool // of what ends TLS; nil are those of the machine
@@ -99,8 +100,21 @@ type Installation struct {
 // MasterKey is the test installations' master key; it guards nothing.
 const MasterKey = "dGVzdC1tYXN0ZXIta2V5LXRoYXQtZ3VhcmRzLW5vdGhpbmctMTIz"
 
-// Install configures a fresh idp. Extra settings are environment variables.
+// Install configures a fresh idp. Extra settings are environment variables. On
+// Postgres its role may serve on the database and no more, so that all that is
+// tested is tested without further rights.
 func Install(t testing.TB, engine string, extra map[string]string) *Installation {
+	t.Helper()
+	inst := InstallEmpty(t, engine, extra)
+	if engine == "postgres" {
+		inst.ServingURL = storetest.Serving(t.(*testing.T), inst.DatabaseURL)
+		inst.env["IDP_DATABASE_URL"] = inst.ServingURL
+	}
+	return inst
+}
+
+// InstallEmpty is Install on an empty database, which belongs to idp's own role.
+func InstallEmpty(t testing.TB, engine string, extra map[string]string) *Installation {
 	t.Helper()
 	dir := t.TempDir()
 	inst := &Installation{
@@ -117,6 +131,7 @@ func Install(t testing.TB, engine string, extra map[string]string) *Installation
 	if err := os.MkdirAll(inst.DataDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	inst.ServingURL = inst.DatabaseURL
 	inst.env = map[string]string{
 		"IDP_ISSUER":               inst.Issuer,
 		"IDP_DATABASE_URL":         inst.DatabaseURL,

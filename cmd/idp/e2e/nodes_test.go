@@ -271,7 +271,7 @@ func TestNodesActAsOne(t *testing.T) {
 func TestNodesStartTogetherOnAnEmptyDatabase(t *testing.T) {
 	t.Parallel()
 	for range 4 {
-		inst := Install(t, "postgres", map[string]string{"IDP_MIGRATE": "auto"})
+		inst := InstallEmpty(t, "postgres", map[string]string{"IDP_MIGRATE": "auto"})
 		held, err := net.Listen("tcp", strings.TrimPrefix(inst.Issuer, "http://")) // each takes a port of its own
 		if err != nil {
 			t.Fatal(err)

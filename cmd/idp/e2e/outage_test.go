@@ -38,7 +38,7 @@ type outage struct {
 
 func newOutage(t *testing.T) *outage {
 	inst := Install(t, "postgres", nil)
-	o := &outage{inst: inst, line: newWire(t, inst.DatabaseURL)}
+	o := &outage{inst: inst, line: newWire(t, inst.ServingURL)}
 	o.alice = inst.NewUser(t)
 	bob := inst.NewUser(t)
 	api := inst.NewResource(t, []string{"orders:read"})

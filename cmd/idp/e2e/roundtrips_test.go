@@ -31,7 +31,7 @@ func TestRoundTripsPerRequest(t *testing.T) {
 		var line *wire
 		var node *Node
 		if engine == "postgres" {
-			line = newWire(t, inst.DatabaseURL)
+			line = newWire(t, inst.ServingURL)
 			node = inst.Launch(t, map[string]string{"IDP_DATABASE_URL": line.url(1)}) // on one connection, statements are prepared once
 			node.WaitReady(t)
 			line.quiet(t)

@@ -116,7 +116,7 @@ func TestMasterKeyAtStart(t *testing.T) {
 		}
 	}
 	EachEngine(t, func(t *testing.T, engine string) {
-		inst := Install(t, engine, map[string]string{"IDP_MANAGEMENT_LISTEN": "off", "IDP_LISTEN": "127.0.0.1:0"})
+		inst := InstallEmpty(t, engine, map[string]string{"IDP_MANAGEMENT_LISTEN": "off", "IDP_LISTEN": "127.0.0.1:0"})
 		keyless := inst.with("IDP_MASTER_KEY", "")
 		path := filepath.Join(t.TempDir(), "master.key")
 		if err := os.WriteFile(path, []byte(MasterKey+"\n"), 0o644); err != nil {
@@ -370,7 +370,7 @@ func TestReload(t *testing.T) {
 func TestHealthcheck(t *testing.T) {
 	t.Parallel()
 	inst := Install(t, "postgres", nil)
-	line := newWire(t, inst.DatabaseURL)
+	line := newWire(t, inst.ServingURL)
 	n := inst.Launch(t, map[string]string{"IDP_DATABASE_URL": line.url(0)})
 	n.WaitReady(t)
 	management := strings.TrimPrefix(n.Management, "http://")
@@ -404,7 +404,7 @@ func TestFirstStartKilled(t *testing.T) {
 			after *= time.Millisecond
 			t.Run(after.String(), func(t *testing.T) {
 				t.Parallel() // what a dead migration holds is free after ten seconds
-				inst := Install(t, engine, nil)
+				inst := InstallEmpty(t, engine, nil)
 				n := inst.Launch(t, nil)
 				select {
 				case <-time.After(after):

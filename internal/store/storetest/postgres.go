@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"idp/internal/store"
 )
 
 // install is what a machine without PostgreSQL is told.
@@ -46,6 +48,42 @@ func Postgres(t *testing.T) string {
 		t.Fatal("IDP_TEST_DATABASE_URL is no URL")
 	}
 	u.Path = "/" + name
+	return u.String()
+}
+
+// Serving migrates the database as the role of its URL, makes a role that may
+// serve on it and not change it, and returns the URL of that role.
+func Serving(t *testing.T, owner string) string {
+	t.Helper()
+	s := Migrated(t, store.Config{URL: owner})
+	role := Role(t, owner)
+	if err := s.GrantServing(t.Context(), role.Username()); err != nil {
+		t.Fatalf("grant: %v", err)
+	}
+	s.Close()
+	return As(t, owner, role)
+}
+
+// Role makes a role that may log in and do nothing else. It goes when the test
+// ends, with what it owns in the database.
+func Role(t *testing.T, database string) *url.Userinfo {
+	t.Helper()
+	name, password := "idp_test_"+strings.ToLower(rand.Text()), rand.Text()
+	administer(t, database, "CREATE ROLE "+name+" LOGIN PASSWORD '"+password+"'")
+	t.Cleanup(func() {
+		administer(t, database, "REASSIGN OWNED BY "+name+" TO CURRENT_USER; DROP OWNED BY "+name+"; DROP ROLE "+name)
+	})
+	return url.UserPassword(name, password)
+}
+
+// As returns the URL for another role.
+func As(t *testing.T, database string, role *url.Userinfo) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal("not a URL")
+	}
+	u.User = role
 	return u.String()
 }
 

@@ -1,0 +1,4 @@
+-- +goose Up
+
+-- SQLite has neither partitions nor roles.
+SELECT 1;
