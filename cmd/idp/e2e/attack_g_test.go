@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Client authentication by secret. Not parallel: it measures.
+// Client authentication by secret.
 func TestAttack_G(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
@@ -201,34 +201,6 @@ func TestAttack_G(t *testing.T) {
 			}
 			guess(basic, NextAddress()).Tokens(t)
 			guess(other, address).Tokens(t)
-		})
-		// An unknown client and a wrong secret take the same time: whatever
-		// hashing costs, both pay. The bound is generous, 2 ms between medians:
-		// one password hash would be ten times that.
-		t.Run("G05_timing", func(t *testing.T) {
-			const rounds = 300
-			var unknown, wrong []time.Duration
-			measure := func(id string) time.Duration {
-				header := basicHeader(id, Token())
-				start := time.Now()
-				send(t, nil, header)
-				return time.Since(start)
-			}
-			for i := range rounds {
-				name := "nobody-" + Token()[:len(basic.ID)]
-				if i%2 == 0 {
-					unknown = append(unknown, measure(name))
-					wrong = append(wrong, measure(basic.ID))
-				} else {
-					wrong = append(wrong, measure(basic.ID))
-					unknown = append(unknown, measure(name))
-				}
-			}
-			slices.Sort(unknown)
-			slices.Sort(wrong)
-			if difference := (unknown[rounds/2] - wrong[rounds/2]).Abs(); difference > 2*time.Millisecond {
-				t.Errorf("unknown client %v, wrong secret %v", unknown[rounds/2], wrong[rounds/2])
-			}
 		})
 		// A rotated secret lives as long as its grace.
 		t.Run("G06_rotation", func(t *testing.T) {
