@@ -30,10 +30,13 @@ const (
 	longestRest = 10 * time.Minute
 
 	// atOnce is how many clients are served at the same time, perClient how
-	// many notices each gets before it queues again.
-	atOnce    = 16
+	// many notices each gets before it queues again. Most of the time is waiting
+	// for those that do not answer, so there is room for many, and those that are
+	// tried again have no more than a part of it.
+	atOnce    = 128
+	againOnce = 32
 	perClient = 32
-	perPoll   = 512
+	perPoll   = atOnce * perClient
 )
 
 // Store keeps the notices. Implemented by *store.Store.
@@ -87,10 +90,19 @@ type Config struct {
 type Notifier struct {
 	Config
 	slots chan struct{}
+	again chan struct{} // slots of those that did not answer before
 
 	mu     sync.Mutex
-	served map[string]bool // clients whose queue is being worked on
+	served map[string]bool    // clients whose queue is being worked on
+	silent map[string]silence // clients that did not answer when last tried
 	loops  sync.WaitGroup
+}
+
+// silence is how often in a row a client did not answer, and how long it is
+// left alone for it, whatever comes meanwhile.
+type silence struct {
+	failures uint32
+	until    time.Time
 }
 
 // New returns a Notifier; Run starts it.
@@ -98,7 +110,7 @@ func New(cfg Config) *Notifier {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Notifier{Config: cfg, slots: make(chan struct{}, atOnce), served: map[string]bool{}}
+	return &Notifier{Config: cfg, slots: make(chan struct{}, atOnce), again: make(chan struct{}, againOnce), served: map[string]bool{}, silent: map[string]silence{}}
 }
 
 // Run delivers until ctx ends, and returns when what was under way is over.
@@ -135,22 +147,83 @@ func (n *Notifier) poll(ctx context.Context) error {
 		}
 		queues[notice.ClientID] = append(queues[notice.ClientID], notice)
 	}
+	resting := map[string]time.Time{}
 	for _, clientID := range order {
 		if !n.begin(clientID) {
 			continue
 		}
+		lane, until := n.lane(clientID, queues[clientID][0])
+		if lane == nil {
+			resting[clientID] = until
+			continue
+		}
 		n.loops.Go(func() {
 			defer n.end(clientID)
-			select {
-			case n.slots <- struct{}{}:
-				defer func() { <-n.slots }()
-			case <-ctx.Done():
-				return
+			if lane == n.slots {
+				select {
+				case lane <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
 			}
+			defer func() { <-lane }()
 			n.serve(ctx, queues[clientID])
 		})
 	}
+	if len(resting) > 0 {
+		n.loops.Go(func() { n.setAside(ctx, resting) })
+	}
 	return nil
+}
+
+// setAside lets what came for silent clients rest with them, so that it takes
+// no place among what is due.
+func (n *Notifier) setAside(ctx context.Context, resting map[string]time.Time) {
+	for clientID, until := range resting {
+		if ctx.Err() == nil {
+			if err := n.Store.PostponeLogouts(ctx, clientID, until); err != nil && ctx.Err() == nil {
+				n.Logger.Warn("a logout notice waits", "client_id", clientID, "cause", err)
+			}
+		}
+		n.end(clientID)
+	}
+}
+
+// lane returns the slots that a client waits for. One that did not answer when
+// it was last tried, by this node or another, gets a slot among its like or none
+// at all, and rests until then.
+func (n *Notifier) lane(clientID string, notice idp.LogoutNotice) (slots chan struct{}, until time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := idp.Instant(n.Now())
+	s, silent := n.silent[clientID]
+	switch {
+	case now.Before(s.until):
+		return nil, s.until
+	case !silent && notice.Attempts == 0:
+		return n.slots, time.Time{}
+	}
+	select {
+	case n.again <- struct{}{}:
+		return n.again, time.Time{}
+	default:
+		return nil, now.Add(rest(max(s.failures, notice.Attempts)))
+	}
+}
+
+// note keeps whether a client answered, and returns until when one that did not
+// is left alone. A notice may know of attempts by other nodes.
+func (n *Notifier) note(clientID string, answered bool, attempts uint32, now time.Time) (until time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if answered {
+		delete(n.silent, clientID)
+		return now.Add(rest(attempts))
+	}
+	failures := max(n.silent[clientID].failures+1, attempts)
+	until = now.Add(rest(failures))
+	n.silent[clientID] = silence{failures, until}
+	return until
 }
 
 func (n *Notifier) begin(clientID string) bool {
@@ -190,6 +263,7 @@ func (n *Notifier) serve(ctx context.Context, notices []idp.LogoutNotice) {
 func (n *Notifier) deliver(ctx context.Context, notice idp.LogoutNotice) (goOn bool, err error) {
 	client, ok := n.Clients.Client(notice.ClientID)
 	if !ok || client.Disabled || client.BackchannelLogoutURI == "" {
+		n.note(notice.ClientID, true, 0, n.Now()) // nothing to remember
 		return true, n.Store.FinishLogout(ctx, notice)
 	}
 	now := idp.Instant(n.Now())
@@ -201,15 +275,15 @@ func (n *Notifier) deliver(ctx context.Context, notice idp.LogoutNotice) (goOn b
 	ctx = context.WithoutCancel(ctx)
 	notice.Attempts++
 	answered, failure := n.send(ctx, client, notice, now)
+	now = idp.Instant(n.Now())
+	until := n.note(notice.ClientID, answered, notice.Attempts, now)
 	if failure == nil {
 		return true, n.Store.FinishLogout(ctx, notice, n.event(idp.EventLogoutDelivered, notice, nil))
 	}
-	now = idp.Instant(n.Now())
 	if now.Sub(notice.EndedAt) >= giveUpAfter {
 		return answered, n.Store.FinishLogout(ctx, notice, n.event(idp.EventLogoutUndelivered, notice, failure))
 	}
 	n.Logger.Info("logout token not delivered, trying again later", "client_id", notice.ClientID, "attempts", notice.Attempts, "cause", failure)
-	until := now.Add(rest(notice.Attempts))
 	if answered { // it may take the next one
 		return true, n.Store.PostponeLogout(ctx, notice, until)
 	}

@@ -3,6 +3,7 @@ package backchannel_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -211,21 +212,40 @@ func TestAttack_O05_OneHangs(t *testing.T) {
 	})
 }
 
-// Attack O05: more clients hang than are served at once; the others wait for one
-// round of them at most.
+// Attack O05: many more clients hang than are served at once, and sessions with
+// them end all the time. The others wait for one round of them at most, and then
+// not at all: who does not answer is left alone, whatever there is to tell.
 func TestAttack_O05_ManyHang(t *testing.T) {
 	run(t, func(t *testing.T, o *outbox, n *network) {
-		for i := range 40 {
-			id := "silent" + string(rune('a'+i))
-			n.answer[id+".example"] = hang
-			o.add(id, 1)
+		const silent = 400
+		for i := range silent {
+			n.answer[fmt.Sprintf("silent-%d.example", i)] = hang
 		}
-		time.Sleep(30 * time.Second)
-		o.add("mail", 1)
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		if len(n.times("mail.example")) != 1 {
-			t.Error("not told within 10 s")
+		end := func(session byte) {
+			for i := range silent {
+				o.add(fmt.Sprintf("silent-%d", i), session)
+			}
+		}
+		told := func(session byte, within time.Duration) {
+			t.Helper()
+			o.add("mail", session)
+			time.Sleep(within)
+			synctest.Wait()
+			if got := len(n.times("mail.example")); got != int(session) {
+				t.Errorf("mail was told %d times, want %d within %s", got, session, within)
+			}
+		}
+		end(1)
+		told(1, 21*time.Second) // 400 hang for 5 s each, 128 at once
+		for session := byte(2); session < 12; session++ {
+			end(session)
+			told(session, time.Second)
+			time.Sleep(15 * time.Second)
+		}
+		for i := range silent {
+			if got := len(n.times(fmt.Sprintf("silent-%d.example", i))); got < 2 || got > 7 {
+				t.Fatalf("a silent one was tried %d times in three minutes", got)
+			}
 		}
 	})
 }
