@@ -30,7 +30,9 @@ func (l Layout) language() string { return l.Lang }
 type Client struct {
 	Name    string
 	Initial string // stands in for a logo
-	Logo    string // an https address, or empty
+	Logo    string // an address, or empty
+	// RemoteLogo says that the logo comes from the application's own host.
+	RemoteLogo bool
 	// Site, Policy and Terms are https addresses, or empty.
 	Site, Policy, Terms string
 	// Unverified says that the application registered itself.

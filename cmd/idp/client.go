@@ -18,6 +18,7 @@ type clientView struct {
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret,omitempty"`
 	idp.ClientMetadata
+	Logo             string       `json:"logo,omitempty"` // SHA-256 of the stored picture
 	Disabled         bool         `json:"disabled,omitempty"`
 	Secrets          []secretView `json:"secrets,omitempty"`
 	TokensValidAfter time.Time    `json:"tokens_valid_after,omitzero"`
@@ -34,7 +35,7 @@ type secretView struct {
 
 func viewClient(c idp.Client) clientView {
 	v := clientView{
-		ClientID: c.ClientID, ClientMetadata: c.ClientMetadata, Disabled: c.Disabled,
+		ClientID: c.ClientID, ClientMetadata: c.ClientMetadata, Logo: c.Logo, Disabled: c.Disabled,
 		TokensValidAfter: c.TokensValidAfter, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
 	}
 	for _, s := range c.Secrets {
@@ -249,6 +250,7 @@ func (a *app) clientUpdate() *cobra.Command {
 		Args:    exactly("CLIENT_ID"),
 	}
 	flags := a.clientFlags(c)
+	logo := c.Flags().String("logo", "", "store the picture in this file for the pages that people see: PNG, JPEG or WebP; an empty name removes it")
 	file := c.Flags().StringP("file", "f", "", "replace the metadata by a YAML or JSON file (- for stdin); flags go before it")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var document *clientDocument
@@ -265,6 +267,16 @@ func (a *app) clientUpdate() *cobra.Command {
 		if err := flags.apply(&trial); err != nil { // before the database is opened
 			return err
 		}
+		var picture []byte
+		if *logo != "" {
+			var err error
+			if picture, err = a.readInput(*logo); err != nil {
+				return err
+			}
+			if len(picture) == 0 {
+				return usage("--logo %s: is empty", *logo)
+			}
+		}
 		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
 			client, err := d.admin.UpdateClient(ctx, args[0], func(m *idp.ClientMetadata) {
 				if document != nil {
@@ -272,6 +284,9 @@ func (a *app) clientUpdate() *cobra.Command {
 				}
 				_ = flags.apply(m) // did not fail above
 			})
+			if err == nil && cmd.Flags().Changed("logo") {
+				client, err = d.admin.SetClientLogo(ctx, args[0], picture)
+			}
 			if err != nil {
 				return err
 			}
@@ -408,6 +423,7 @@ func clientTable(t *table, v clientView) {
 	t.field("frontchannel_logout_uri", v.FrontchannelLogoutURI)
 	t.field("client_uri", v.ClientURI)
 	t.field("logo_uri", v.LogoURI)
+	t.field("logo", v.Logo)
 	t.field("policy_uri", v.PolicyURI)
 	t.field("tos_uri", v.TosURI)
 	t.field("contacts", v.Contacts...)

@@ -61,6 +61,10 @@ type RegistrationConfig struct {
 	PerHour         int      `yaml:"per_hour" min:"1" max:"100000"`
 	IdleLife        Duration `yaml:"idle_life"`
 
+	// RemoteLogos shows people the picture behind a client's logo_uri, from the
+	// client's host, where none is stored.
+	RemoteLogos bool `yaml:"remote_logos"`
+
 	SoftwareStatements string `yaml:"software_statements" oneof:"off optional required"`
 	StatementIssuers   string `yaml:"statement_issuers" allowed:"entries ISSUER=KEYS separated by spaces, KEYS being an https address or the path of a file with a JSON Web Key Set"`
 	StatementAlgs      string `yaml:"statement_algs" allowed:"signature algorithms separated by spaces: ES256, ES384, ES512, EdDSA, PS256, RS256"`

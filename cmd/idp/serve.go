@@ -186,7 +186,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Requests: describer(func(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
 			return protocol.Describe(ctx, flow, who)
 		}),
-		Clients: d.directory, Hints: d.keyring,
+		Clients: d.directory, Hints: d.keyring, Logos: d.store, RemoteLogos: cfg.Registration.RemoteLogos,
 		Audit: n.audit, Now: d.now, Lifetimes: lifetimes, Pages: pages, Logger: d.logger,
 	})
 	n.logouts = backchannel.New(backchannel.Config{
@@ -242,6 +242,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			CheckSession: http.HandlerFunc(browser.ServeCheckSession),
 
 			Static: browser.Static(),
+			Logo:   http.HandlerFunc(browser.ServeLogo),
 			Fault: func(w http.ResponseWriter, r *http.Request, f server.Fault) {
 				browser.FaultPage(w, r, f.Status)
 			},

@@ -26,6 +26,7 @@ type Store interface {
 	ResourceStore
 	SessionStore
 	RegistrationStore
+	LogoStore
 }
 
 // Directory is the view of clients, resources and roles that requests use; it

@@ -160,6 +160,7 @@ type Client struct {
 	ClientID string
 	ClientMetadata
 	Secrets          []ClientSecret
+	Logo             string // hash of the picture that is stored for it; empty for none
 	Disabled         bool
 	TokensValidAfter time.Time // tokens issued before are dead; zero for none
 	CreatedAt        time.Time

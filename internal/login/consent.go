@@ -60,9 +60,9 @@ func (l *Login) consentPage(w http.ResponseWriter, r *http.Request, status int, 
 	}
 	groups, offline := scopesOnPage(interaction, held.User)
 	allowRedirects(w.Header())
-	allowLogo(w.Header(), clientOnPage(interaction.Client))
+	allowLogo(w.Header(), l.clientOnPage(interaction.Client))
 	l.render(w, r, status, web.ConsentPage{
-		Layout: l.layoutOf(r, held, "/consent?flow="+url.QueryEscape(anew)), Client: *clientOnPage(interaction.Client), Account: accountOnPage(held.User),
+		Layout: l.layoutOf(r, held, "/consent?flow="+url.QueryEscape(anew)), Client: *l.clientOnPage(interaction.Client), Account: accountOnPage(held.User),
 		Flow: sealed, SwitchFlow: anew, Groups: groups, Offline: offline,
 		ReturnsTo:    destination(interaction.RedirectURI),
 		Rememberable: interaction.Client.ImpersonationProof(interaction.RedirectURI),

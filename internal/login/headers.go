@@ -29,10 +29,10 @@ func (l *Login) protect(h http.Header) {
 	}
 }
 
-// allowLogo lets the page load the one picture of the application it is about,
-// which only the client's registration names.
+// allowLogo lets the page load the one picture of the application it is about
+// from the application's own host: see Config.RemoteLogos.
 func allowLogo(h http.Header, c *web.Client) {
-	if c == nil || c.Logo == "" || strings.ContainsAny(c.Logo, ";, '*") {
+	if c == nil || !c.RemoteLogo || c.Logo == "" || strings.ContainsAny(c.Logo, ";, '*") {
 		return
 	}
 	picture, _, _ := strings.Cut(c.Logo, "?") // what a policy can name

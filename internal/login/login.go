@@ -54,6 +54,12 @@ type Describer interface {
 	Describe(ctx context.Context, flow idp.Flow, session *idp.AuthorizationContext) (idp.Interaction, error)
 }
 
+// Logos keeps the pictures of clients under their hashes. Implemented by
+// *store.Store.
+type Logos interface {
+	ClientLogo(ctx context.Context, hash string) (idp.ClientLogo, error)
+}
+
 // Noter records events that no state change carries. Implemented by
 // *audit.Recorder.
 type Noter interface {
@@ -65,18 +71,22 @@ type Config struct {
 	Issuer string
 	// Secure is false only for an issuer on http and loopback: cookies then do
 	// without the Secure attribute and the __Host- prefix.
-	Secure    bool
-	Store     Store
-	Users     Authenticator
-	Flows     Sealer
-	Requests  Describer
-	Clients   Clients
-	Hints     HintVerifier
-	Audit     Noter
-	Now       func() time.Time
-	Lifetimes idp.Lifetimes
-	Pages     *web.Pages
-	Logger    *slog.Logger
+	Secure   bool
+	Store    Store
+	Users    Authenticator
+	Flows    Sealer
+	Requests Describer
+	Clients  Clients
+	Logos    Logos
+	// RemoteLogos has browsers load the pictures of clients without a stored one
+	// from where the client says: its host then learns who signs in when.
+	RemoteLogos bool
+	Hints       HintVerifier
+	Audit       Noter
+	Now         func() time.Time
+	Lifetimes   idp.Lifetimes
+	Pages       *web.Pages
+	Logger      *slog.Logger
 }
 
 // Login serves the pages on which people act.
@@ -88,6 +98,7 @@ type Config struct {
 //	ServeEndSession    /oauth2/sessions/logout  the same, asked by an application
 //	ServeCheckSession  /oauth2/sessions/check   has the session changed?
 //	ServeDisplay       /display                 language and theme
+//	ServeLogo          /logos/                  the picture of an application
 //	Static             /static/                 style, script, mark
 type Login struct {
 	Config

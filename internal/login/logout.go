@@ -37,7 +37,7 @@ func (l *Login) askLogout(w http.ResponseWriter, r *http.Request, req logoutRequ
 		allowRedirects(w.Header())
 	}
 	l.render(w, r, http.StatusOK, web.LogoutPage{
-		Layout: l.layout(r, held), Client: clientOnPage(req.client), Account: accountOnPage(held.User), Flow: sealed,
+		Layout: l.layout(r, held), Client: l.clientOnPage(req.client), Account: accountOnPage(held.User), Flow: sealed,
 	})
 	return nil
 }
@@ -135,7 +135,7 @@ func (l *Login) signedOut(w http.ResponseWriter, r *http.Request, req logoutRequ
 	if len(frames) > 0 {
 		h.Set("Content-Security-Policy", pagePolicy+"; form-action 'self'; frame-src "+strings.Join(origins(frames), " "))
 	}
-	page := web.SignedOutPage{Layout: l.layout(r, held), Client: clientOnPage(req.client), Frames: frames}
+	page := web.SignedOutPage{Layout: l.layout(r, held), Client: l.clientOnPage(req.client), Frames: frames}
 	if back != "" {
 		page.Back = template.URL(back) //nolint:gosec // registered for the client, byte for byte
 		// Without a proof that the application sent the person here, the person

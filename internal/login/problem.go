@@ -103,7 +103,7 @@ func (l *Login) FaultPage(w http.ResponseWriter, r *http.Request, status int) {
 // decide whether to go back to it. It never redirects.
 func (l *Login) AskToReturn(w http.ResponseWriter, r *http.Request, back idp.ErrorReturn) {
 	l.protect(w.Header())
-	client := clientOnPage(back.Client)
+	client := l.clientOnPage(back.Client)
 	client.Logo = "" // chosen by whom nobody knows
 	page := web.ErrorReturnPage{
 		Layout: l.layoutOf(r, nil, ""), Heading: heading(back.Status), Client: *client, Message: refusal(back.Code), Code: back.Code,

@@ -72,9 +72,9 @@ func (l *Login) showAccounts(w http.ResponseWriter, r *http.Request, flow idp.Fl
 		return err
 	}
 	allowRedirects(w.Header())
-	allowLogo(w.Header(), clientOnPage(interaction.Client))
+	allowLogo(w.Header(), l.clientOnPage(interaction.Client))
 	l.render(w, r, http.StatusOK, web.AccountPage{
-		Layout: l.layoutOf(r, held, "/login?flow="+url.QueryEscape(sealed)), Client: clientOnPage(interaction.Client),
+		Layout: l.layoutOf(r, held, "/login?flow="+url.QueryEscape(sealed)), Client: l.clientOnPage(interaction.Client),
 		Account: accountOnPage(held.User), Flow: sealed,
 	})
 	return nil
@@ -87,7 +87,7 @@ func (l *Login) loginPage(w http.ResponseWriter, r *http.Request, status int, fl
 		return err
 	}
 	page.Layout = l.layoutOf(r, nil, "/login?flow="+url.QueryEscape(sealed))
-	page.Flow, page.Client = sealed, clientOnPage(interaction.Client)
+	page.Flow, page.Client = sealed, l.clientOnPage(interaction.Client)
 	allowRedirects(w.Header())
 	allowLogo(w.Header(), page.Client)
 	l.render(w, r, status, page)
@@ -272,13 +272,14 @@ func clip(s string, size int) string {
 	return strings.ToValidUTF8(s, "")
 }
 
-func clientOnPage(c *idp.Client) *web.Client {
+func (l *Login) clientOnPage(c *idp.Client) *web.Client {
 	if c == nil {
 		return nil
 	}
 	name := c.DisplayName()
+	picture, remote := l.logoOf(c)
 	return &web.Client{
-		Name: name, Initial: initial(name), Logo: address(c.LogoURI), Unverified: c.Unverified(),
+		Name: name, Initial: initial(name), Logo: picture, RemoteLogo: remote, Unverified: c.Unverified(),
 		Site: address(c.ClientURI), Policy: address(c.PolicyURI), Terms: address(c.TosURI),
 	}
 }

@@ -39,6 +39,7 @@ type Handlers struct {
 	EndSession   http.Handler
 	CheckSession http.Handler
 	Static       http.Handler
+	Logo         http.Handler // the picture of a client, under its hash
 
 	// Fault shows a person what went wrong before any of the above was reached,
 	// such as an unknown page. Nil shows a plain page.
@@ -97,6 +98,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/account/{page:[a-z-]+}", Methods: page, Handler: h.Account, Browser: true},
 		{Path: "/display", Methods: read, Handler: h.Display, Browser: true},
 		{Path: "/", Methods: read, Handler: h.Home, Browser: true},
+		{Path: "/logos/{hash:[0-9a-f]{64}}", Methods: read, Handler: h.Logo, Browser: true},
 		// Plain names only: no listings, no dot files, no way up.
 		{Path: "/static/{file:(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*}", Methods: read, Handler: stripStatic(h.Static), Browser: true},
 	}

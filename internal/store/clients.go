@@ -94,6 +94,9 @@ func (s *Store) DeleteClient(ctx context.Context, clientID string, event idp.Eve
 		if _, err := q.exec(ctx, deleteRegistration, clientID); err != nil {
 			return err
 		}
+		if _, err := q.exec(ctx, deleteClientLogo, clientID); err != nil {
+			return err
+		}
 		_, err = q.exec(ctx, deleteClientConsents, clientID)
 		return err
 	})
@@ -146,10 +149,11 @@ func (s *Store) AddClientSecret(ctx context.Context, clientID string, secret idp
 }
 
 const selectChangedClients = `
-SELECT client_id, metadata, disabled, tokens_valid_after, created_at, updated_at, deleted_at
-FROM clients
-WHERE revision > $1
-ORDER BY client_id`
+SELECT c.client_id, c.metadata, c.disabled, c.tokens_valid_after, c.created_at, c.updated_at, c.deleted_at, coalesce(l.hash, '')
+FROM clients c
+LEFT JOIN client_logos l ON l.client_id = c.client_id
+WHERE c.revision > $1
+ORDER BY c.client_id`
 
 const selectChangedClientSecrets = `
 SELECT s.client_id, s.secret_id, s.secret_hash, s.secret_sealed, s.created_at, s.expires_at
@@ -165,7 +169,7 @@ func (s *Store) changedClients(ctx context.Context, revision int64) (changed []*
 	err = s.port.query(ctx, func(r row) error {
 		c := &idp.Client{}
 		var deletedAt time.Time
-		if err := r.Scan(&c.ClientID, document{&c.ClientMetadata}, &c.Disabled, &c.TokensValidAfter, &c.CreatedAt, &c.UpdatedAt, &deletedAt); err != nil {
+		if err := r.Scan(&c.ClientID, document{&c.ClientMetadata}, &c.Disabled, &c.TokensValidAfter, &c.CreatedAt, &c.UpdatedAt, &deletedAt, &c.Logo); err != nil {
 			return err
 		}
 		if !deletedAt.IsZero() {

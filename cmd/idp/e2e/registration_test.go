@@ -150,6 +150,7 @@ func TestOIDC_oidcc_registration(t *testing.T) {
 		host := newDocuments(t)
 		inst := Install(t, engine, host.trusted(t, map[string]string{
 			"IDP_REGISTRATION_MODE": "open", "IDP_REGISTRATION_SECURITY_PROFILE": "oidc-legacy", "IDP_REGISTRATION_PER_HOUR": "10000",
+			"IDP_REGISTRATION_REMOTE_LOGOS": "true", // as those who certify want it
 		}))
 		alice := inst.NewUser(t, "--name", "Alice Example")
 		node := inst.Start(t)
