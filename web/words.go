@@ -88,7 +88,7 @@ func NewWords(fallback string, further ...fs.FS) (*Words, error) {
 	}
 	found, ok := w.languages[strings.ToLower(cmp.Or(fallback, source))]
 	if !ok {
-		return nil, fmt.Errorf("no words in the language %q: there are %s", fallback, strings.Join(w.tags(), ", "))
+		return nil, fmt.Errorf("no words in the language %q: there are %s", fallback, strings.Join(w.Tags(), ", "))
 	}
 	w.fallback = found
 	return w, nil
@@ -103,7 +103,8 @@ func (w *Words) Languages() []Language {
 	return all
 }
 
-func (w *Words) tags() []string {
+// Tags lists the tags of the languages.
+func (w *Words) Tags() []string {
 	var tags []string
 	for _, l := range w.Languages() {
 		tags = append(tags, l.Tag)

@@ -148,6 +148,7 @@ func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, src sources, l
 // node is one server: everything built, nothing running but the audit.
 type node struct {
 	*database
+	pages     *web.Pages
 	audit     *audit.Recorder
 	publisher *discovery.Publisher
 	register  *registration.Service
@@ -171,7 +172,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		return nil, err
 	}
 	lifetimes := cfg.idpLifetimes()
-	n := &node{database: d}
+	n := &node{database: d, pages: pages}
 	n.audit = audit.New(audit.Config{
 		Store: d.store, Logger: d.logger, Now: d.now, Strict: cfg.Audit.Mode == "strict",
 	})
@@ -491,7 +492,7 @@ func (n *node) document() discovery.Document {
 		ResponseTypes: []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
 		ResponseModes: []string{idp.ModeQuery, idp.ModeFragment, idp.ModeFormPost},
 		PromptValues:  []string{"none", "login", "consent", "select_account"},
-		UILocales:     []string{"en"},
+		UILocales:     n.pages.Tags(),
 
 		ClaimsParameter: true,
 
