@@ -9,13 +9,18 @@ import (
 // Passkey is a WebAuthn credential with which a person signs in (Web
 // Authentication Level 3 section 4).
 type Passkey struct {
-	ID             []byte // the credential id
-	UserID         string
-	Name           string // what the person calls it
-	PublicKey      []byte // COSE_Key (RFC 9052 section 7)
-	SignCount      uint32
-	AAGUID         [16]byte // the model of the authenticator
-	Transports     []string
+	ID         []byte // the credential id
+	UserID     string
+	Name       string // what the person calls it
+	PublicKey  []byte // COSE_Key (RFC 9052 section 7)
+	SignCount  uint32
+	AAGUID     [16]byte // the model of the authenticator
+	Transports []string
+	// UserVerified says that the authenticator checked who the person was when
+	// the passkey was made, or later together with another factor (uvInitialized
+	// in section 4). Before that its word that it did proves nothing: whoever
+	// finds a security key without a PIN can set one.
+	UserVerified   bool
 	BackupEligible bool // may be copied to other devices; fixed at creation
 	BackupState    bool // has been
 	CreatedAt      time.Time
@@ -35,6 +40,7 @@ type PasskeyUse struct {
 	CredentialID []byte
 	UserID       string
 	SignCount    uint32
+	UserVerified bool // once true it stays
 	BackupState  bool
 	At           time.Time
 }

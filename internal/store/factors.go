@@ -15,16 +15,16 @@ import (
 // there. The first two branches give every column its type.
 const selectFactors = `
 SELECT
-    p.credential_id, p.passkey_name, p.public_key, p.sign_count, p.aaguid, p.transports, p.backup_eligible, p.backup_state,
+    p.credential_id, p.passkey_name, p.public_key, p.sign_count, p.aaguid, p.transports, p.user_verified, p.backup_eligible, p.backup_state,
     NULL, NULL, NULL, NULL, p.created_at, p.last_used_at, 0
 FROM passkeys p WHERE p.user_id = $1
 UNION ALL
 SELECT
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     a.authenticator_id, a.authenticator_name, a.secret_sealed, a.last_step, a.created_at, a.last_used_at, 0
 FROM authenticators a WHERE a.user_id = $1
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, count(*)
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, count(*)
 FROM recovery_codes r WHERE r.user_id = $1 AND r.used_at IS NULL`
 
 // Factors returns what a user can sign in with besides the password, the oldest
@@ -35,7 +35,7 @@ func (s *Store) Factors(ctx context.Context, userID string) (idp.Factors, error)
 		p, a := idp.Passkey{UserID: userID}, idp.Authenticator{UserID: userID}
 		var createdAt, lastUsedAt time.Time
 		var codes int64
-		if err := r.Scan(&p.ID, &p.Name, &p.PublicKey, &p.SignCount, (*idp.ID)(&p.AAGUID), (*words)(&p.Transports), &p.BackupEligible, &p.BackupState,
+		if err := r.Scan(&p.ID, &p.Name, &p.PublicKey, &p.SignCount, (*idp.ID)(&p.AAGUID), (*words)(&p.Transports), &p.UserVerified, &p.BackupEligible, &p.BackupState,
 			&a.ID, &a.Name, &a.Secret, &a.LastStep, &createdAt, &lastUsedAt, &codes); err != nil {
 			return err
 		}
@@ -186,7 +186,7 @@ func (s *Store) UserHandle(ctx context.Context, userID string, fresh []byte) ([]
 
 const selectPasskey = `
 SELECT
-    p.credential_id, p.user_id, p.passkey_name, p.public_key, p.sign_count, p.aaguid, p.transports, p.backup_eligible, p.backup_state,
+    p.credential_id, p.user_id, p.passkey_name, p.public_key, p.sign_count, p.aaguid, p.transports, p.user_verified, p.backup_eligible, p.backup_state,
     p.created_at, p.last_used_at, h.user_handle,
     u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at
 FROM passkeys p
@@ -199,7 +199,7 @@ func (s *Store) PasskeyState(ctx context.Context, credentialID []byte) (idp.Pass
 	var state idp.PasskeyState
 	p := &state.Passkey
 	dests := []any{
-		&p.ID, &p.UserID, &p.Name, &p.PublicKey, &p.SignCount, (*idp.ID)(&p.AAGUID), (*words)(&p.Transports), &p.BackupEligible, &p.BackupState,
+		&p.ID, &p.UserID, &p.Name, &p.PublicKey, &p.SignCount, (*idp.ID)(&p.AAGUID), (*words)(&p.Transports), &p.UserVerified, &p.BackupEligible, &p.BackupState,
 		&p.CreatedAt, &p.LastUsedAt, &state.Handle,
 	}
 	err := one(ctx, s.port, append(dests, userDests(&state.User)...), selectPasskey, credentialID)
@@ -215,8 +215,8 @@ func challengeHash(c idp.Challenge) []byte {
 
 const insertPasskey = `
 INSERT INTO passkeys (
-    credential_id, user_id, passkey_name, public_key, sign_count, aaguid, transports, backup_eligible, backup_state, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+    credential_id, user_id, passkey_name, public_key, sign_count, aaguid, transports, user_verified, backup_eligible, backup_state, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
 // AddPasskey stores a passkey and uses up the challenge of its registration:
 // idp.ErrAlreadyUsed when that was used before, idp.ErrConflict when anybody has
@@ -232,7 +232,7 @@ func (s *Store) AddPasskey(ctx context.Context, p idp.Passkey, c idp.Challenge, 
 			return false, err
 		}
 		_, err = q.exec(ctx, insertPasskey, p.ID, p.UserID, p.Name, p.PublicKey, p.SignCount, idp.ID(p.AAGUID), words(p.Transports),
-			p.BackupEligible, p.BackupState, s.orNow(p.CreatedAt))
+			p.UserVerified, p.BackupEligible, p.BackupState, s.orNow(p.CreatedAt))
 		return true, err
 	})
 }
@@ -243,8 +243,8 @@ const insertChallenge = `INSERT INTO assertions (expires_on, assertion_hash) VAL
 // (Web Authentication Level 3 section 6.1.1).
 const usePasskey = `
 UPDATE passkeys
-SET sign_count = $1, backup_state = $2, last_used_at = $3, last_event_id = $4
-WHERE credential_id = $5 AND user_id = $6 AND (sign_count < $1 OR sign_count = 0 AND $7)`
+SET sign_count = $1, user_verified = user_verified OR $2, backup_state = $3, last_used_at = $4, last_event_id = $5
+WHERE credential_id = $6 AND user_id = $7 AND (sign_count < $1 OR sign_count = 0 AND $8)`
 
 const insertEventOfPasskey = insertEventFrom + `passkeys WHERE credential_id = $12 AND last_event_id = $1`
 
@@ -258,7 +258,7 @@ func (s *Store) UsePasskey(ctx context.Context, u idp.PasskeyUse, c idp.Challeng
 		// Without ON CONFLICT: that it is taken ends the transaction, so that
 		// the rest needs no answer in between.
 		{insertChallenge, []any{idp.DayOf(c.ExpiresAt), challengeHash(c)}},
-		{usePasskey, []any{u.SignCount, u.BackupState, s.orNow(u.At), event.ID, u.CredentialID, u.UserID, u.SignCount == 0}},
+		{usePasskey, []any{u.SignCount, u.UserVerified, u.BackupState, s.orNow(u.At), event.ID, u.CredentialID, u.UserID, u.SignCount == 0}},
 		{insertEventOfPasskey, append(eventArgs(event), u.CredentialID)},
 	})
 	switch {

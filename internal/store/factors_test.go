@@ -21,7 +21,7 @@ func passkeyOf(t *testing.T, userID string) idp.Passkey {
 	id := newID(t)
 	return idp.Passkey{
 		ID: id[:], UserID: userID, Name: "Laptop", PublicKey: []byte{1, 2, 3}, SignCount: 7, AAGUID: newID(t), Transports: []string{"internal", "hybrid"},
-		BackupEligible: true, BackupState: true, CreatedAt: idp.Instant(time.Now()),
+		UserVerified: true, BackupEligible: true, BackupState: true, CreatedAt: idp.Instant(time.Now()),
 	}
 }
 
@@ -49,7 +49,7 @@ func TestFactorsSurvive(t *testing.T) {
 
 		a, p := authenticatorOf(t, u.ID), passkeyOf(t, u.ID)
 		plain := passkeyOf(t, u.ID)
-		plain.AAGUID, plain.Transports, plain.BackupEligible, plain.BackupState, plain.SignCount = [16]byte{}, nil, false, false, 0
+		plain.AAGUID, plain.Transports, plain.BackupEligible, plain.BackupState, plain.UserVerified, plain.SignCount = [16]byte{}, nil, false, false, false, 0
 		plain.CreatedAt = p.CreatedAt.Add(time.Second)
 		require.NoError(t, s.ReplaceRecoveryCodes(ctx, u.ID, []string{"a", "b", "c"}, time.Time{}, event(idp.EventFactorAdded)))
 		same(t, idp.Factors{RecoveryCodes: 3}, has())
@@ -71,6 +71,9 @@ func TestFactorsSurvive(t *testing.T) {
 		p.SignCount, p.BackupState, p.LastUsedAt, p.Name = 9, false, at, "Desk"
 		same(t, idp.Factors{Passkeys: []idp.Passkey{p, plain}, Authenticators: []idp.Authenticator{a}, RecoveryCodes: 2}, has())
 		require.Equal(t, 3, countEvents(t, s, idp.EventFactorUsed))
+		require.NoError(t, s.UsePasskey(ctx, idp.PasskeyUse{CredentialID: plain.ID, UserID: u.ID, UserVerified: true, At: at}, challenge(t), event(idp.EventFactorUsed)))
+		plain.UserVerified, plain.LastUsedAt = true, at
+		same(t, []idp.Passkey{p, plain}, has().Passkeys)
 
 		handle, err := s.UserHandle(ctx, u.ID, []byte("first"))
 		require.NoError(t, err)

@@ -1,11 +1,15 @@
-// Package users knows people's passwords: how they are hashed, what a new one
-// must look like, and whether somebody who types one may come in.
+// Package users knows how people prove who they are: passwords (service.go),
+// and the second factors and passkeys of factors.go.
 //
 // It promises that nobody learns from an answer, or from the work behind it,
 // whether an account exists, is disabled, or has no password; that of any
 // number of parallel guesses exactly the allowed number are evaluated, over
 // all nodes; and that neither the number nor the length of passwords makes the
-// process use more memory than it was given.
+// process use more memory than it was given; that a code, a recovery code and a
+// challenge are good once, over all nodes (RFC 6238 section 5.2), that secrets
+// of factors are in the database only sealed or as keyed hashes, and that a
+// passkey's answer is checked to the letter of Web Authentication Level 3,
+// section 7.
 //
 // It refuses passwords of more than 1024 bytes before hashing, and new ones
 // that are short or equal to the user name (NIST SP 800-63B section 3.1.1.2);
@@ -13,5 +17,5 @@
 // accepted once and replaced at the next sign-in; until then, the work of
 // checking them differs.
 //
-// Read service.go first.
+// Read service.go first, then factors.go.
 package users

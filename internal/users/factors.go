@@ -13,6 +13,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-webauthn/webauthn/webauthn"
+
 	"idp/internal/idp"
 )
 
@@ -27,6 +29,8 @@ type FactorStore interface {
 	Factors(ctx context.Context, userID string) (idp.Factors, error)
 	AuthenticatorStore
 	RecoveryCodeStore
+	PasskeyStore
+	PasskeyListStore
 }
 
 // Vault keeps secrets unreadable for whoever has the database alone: sealed for
@@ -64,6 +68,10 @@ type FactorsConfig struct {
 //   - Authenticators are set up by BeginAuthenticator, ResumeAuthenticator and
 //     ConfirmAuthenticator; the only state in between is a sealed form field.
 //   - MakeRecoveryCodes gives a new list, to be shown once.
+//   - Passkeys are asked for by BeginPasskeySignIn, on the first page without a
+//     user and on the second with the user of the proof; FinishPasskeySignIn
+//     says who it is and which factors to add to the proof. BeginPasskey-
+//     Registration and FinishPasskeyRegistration add one.
 //
 // Errors of the database wrap idp.ErrUnavailable and are never a refusal of
 // what was typed.
@@ -72,9 +80,12 @@ type Factors struct {
 	vault    Vault
 	throttle Throttle
 	audit    Noter
-	host     string
 	name     string
 	now      func() time.Time
+
+	rp       *webauthn.WebAuthn // nil where there are no passkeys
+	rpIDHash []byte
+	origin   string
 }
 
 // NewFactors returns Factors. An issuer that is no URL is an error.
@@ -85,10 +96,14 @@ func NewFactors(cfg FactorsConfig) (*Factors, error) {
 	}
 	f := &Factors{
 		store: cfg.Store, vault: cfg.Vault, throttle: cfg.Throttle, audit: cfg.Audit,
-		host: issuer.Hostname(), name: cfg.Name, now: func() time.Time { return idp.Instant(cfg.Now()) },
+		name: firstOf(cfg.Name, issuer.Hostname()), now: func() time.Time { return idp.Instant(cfg.Now()) },
 	}
-	if f.name == "" {
-		f.name = f.host
+	if f.rp, f.origin, err = relyingParty(issuer, f.name); err != nil {
+		return nil, fmt.Errorf("users: passkeys: %w", err)
+	}
+	if f.rp != nil {
+		hash := sha256.Sum256([]byte(f.rp.Config.RPID))
+		f.rpIDHash = hash[:]
 	}
 	return f, nil
 }

@@ -67,14 +67,19 @@ func eachFactorWorld(t *testing.T, throttle users.Throttle, f func(t *testing.T,
 	})
 }
 
-func newFactors(t *testing.T, w *factorWorld, issuer string, throttle users.Throttle) *users.Factors {
+func newFactors(t testing.TB, w *factorWorld, issuer string, throttle users.Throttle) *users.Factors {
 	t.Helper()
-	master, err := tokens.NewMaster([]byte("0123456789abcdef0123456789abcdef"))
-	require.NoError(t, err)
 	if throttle == nil {
 		throttle = w.store
 	}
-	f, err := users.NewFactors(users.FactorsConfig{Store: w.store, Vault: master, Throttle: throttle, Audit: w.notes, Issuer: issuer, Name: "Example: Co", Now: w.now})
+	return factorsOver(t, w, w.store, issuer, throttle)
+}
+
+func factorsOver(t testing.TB, w *factorWorld, s users.FactorStore, issuer string, throttle users.Throttle) *users.Factors {
+	t.Helper()
+	master, err := tokens.NewMaster([]byte("0123456789abcdef0123456789abcdef"))
+	require.NoError(t, err)
+	f, err := users.NewFactors(users.FactorsConfig{Store: s, Vault: master, Throttle: throttle, Audit: w.notes, Issuer: issuer, Name: "Example: Co", Now: w.now})
 	require.NoError(t, err)
 	return f
 }

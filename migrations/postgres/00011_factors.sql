@@ -10,6 +10,7 @@ CREATE TABLE user_handles (
     CONSTRAINT user_handles_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (user_id) ON DELETE CASCADE
 );
 
+-- user_verified says that the authenticator is known to check who uses it.
 -- last_event_id is the audit event of the last use, as in the tables below.
 CREATE TABLE passkeys (
     credential_id   bytea       NOT NULL,
@@ -19,6 +20,7 @@ CREATE TABLE passkeys (
     sign_count      bigint      NOT NULL,
     aaguid          uuid,
     transports      text        NOT NULL,
+    user_verified   boolean     NOT NULL,
     backup_eligible boolean     NOT NULL,
     backup_state    boolean     NOT NULL,
     created_at      timestamptz NOT NULL,

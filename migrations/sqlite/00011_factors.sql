@@ -10,6 +10,7 @@ CREATE TABLE user_handles (
     CONSTRAINT user_handles_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (user_id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- user_verified says that the authenticator is known to check who uses it.
 -- last_event_id is the audit event of the last use, as in the tables below.
 CREATE TABLE passkeys (
     credential_id        BLOB    NOT NULL,
@@ -19,6 +20,7 @@ CREATE TABLE passkeys (
     sign_count           INTEGER NOT NULL,
     aaguid               BLOB,
     transports           TEXT    NOT NULL,
+    user_verified        INTEGER NOT NULL,
     backup_eligible      INTEGER NOT NULL,
     backup_state         INTEGER NOT NULL,
     created_at           INTEGER NOT NULL,
