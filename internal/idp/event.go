@@ -56,6 +56,9 @@ const (
 	EventKeyCreated            EventKind = "key.created"
 	EventKeyRetired            EventKind = "key.retired"
 	EventSettingChanged        EventKind = "setting.changed"
+	EventMailSent              EventKind = "mail.sent"
+	EventMailUndelivered       EventKind = "mail.undelivered" // it could not be sent, and is not tried any more
+	EventMailShown             EventKind = "mail.shown"       // an operator read it
 )
 
 // Event is one row of the audit: who did what to whom, when, and how it ended.
@@ -70,6 +73,9 @@ type Event struct {
 	GrantID    string
 	RequestID  string
 	RemoteAddr string
+	// Mail goes out because of it: it is stored with the event, where it is
+	// stored at all, and sent afterwards. It is no part of the audit row.
+	Mail []SealedMail
 	// Detail holds a few further facts under stable lower-case names: error,
 	// grant_type, scope, audience, jti, target, reason.
 	Detail map[string]string

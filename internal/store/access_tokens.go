@@ -109,10 +109,11 @@ func (s *Store) RevokeAccessToken(ctx context.Context, id idp.ID, expiresOn idp.
 		return nil
 	}
 	event = s.complete(ctx, event)
-	changed, err := s.port.batch(ctx, []statement{
+	statements := []statement{
 		{insertRevokedToken, []any{expiresOn, id, s.orNow(at), event.ID}},
 		{insertEventOfRevokedToken, append(eventArgs(event), expiresOn, id)},
-	})
+	}
+	changed, err := s.port.batch(ctx, append(statements, mailStatements(event)...))
 	if err == nil && changed[0] > 0 {
 		s.mirror(event)
 	}

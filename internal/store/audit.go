@@ -73,9 +73,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 func eventStatement(e idp.Event) statement { return statement{insertEvent, eventArgs(e)} }
 
 func eventStatements(events []idp.Event) []statement {
-	out := make([]statement, len(events))
-	for i, e := range events {
-		out[i] = eventStatement(e)
+	out := make([]statement, 0, len(events))
+	for _, e := range events {
+		out = append(out, eventStatement(e))
+		out = append(out, mailStatements(e)...)
 	}
 	return out
 }
@@ -110,8 +111,10 @@ func (s *Store) change(ctx context.Context, events []idp.Event, f func(q querier
 			return err
 		}
 		for _, e := range completed {
-			if _, err := q.exec(ctx, insertEvent, eventArgs(e)...); err != nil {
-				return err
+			for _, st := range eventStatements([]idp.Event{e}) {
+				if _, err := q.exec(ctx, st.sql, st.args...); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

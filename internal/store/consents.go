@@ -63,13 +63,14 @@ func (s *Store) SaveConsent(ctx context.Context, c idp.Consent, event idp.Event)
 		if !before.WithdrawnAt.Before(merged.GrantedAt) { // by a clock that is ahead
 			merged.GrantedAt = before.WithdrawnAt.Add(time.Microsecond)
 		}
-		changed, err := s.port.batch(ctx, []statement{
+		statements := []statement{
 			{upsertConsent, []any{
 				merged.UserID, merged.ClientID, words(merged.Scopes), words(merged.Resources), words(merged.RedirectOrigins),
 				merged.Remembered, merged.GrantedAt, event.ID, version,
 			}},
 			{insertEventOfConsent, append(eventArgs(event), c.UserID, c.ClientID)},
-		})
+		}
+		changed, err := s.port.batch(ctx, append(statements, mailStatements(event)...))
 		if err != nil {
 			return err
 		}
@@ -101,10 +102,11 @@ WHERE user_id = $3 AND client_id = $4 AND (withdrawn_at IS NULL OR withdrawn_at 
 // before dies with it. It is idp.ErrNotFound when nothing stood.
 func (s *Store) WithdrawConsent(ctx context.Context, userID, clientID string, at time.Time, event idp.Event) error {
 	event = s.complete(ctx, event)
-	changed, err := s.port.batch(ctx, []statement{
+	statements := []statement{
 		{withdrawConsent, []any{s.orNow(at), event.ID, userID, clientID}},
 		{insertEventOfConsent, append(eventArgs(event), userID, clientID)},
-	})
+	}
+	changed, err := s.port.batch(ctx, append(statements, mailStatements(event)...))
 	if err != nil {
 		return err
 	}

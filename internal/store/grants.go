@@ -174,7 +174,7 @@ func (s *Store) changeGrant(ctx context.Context, h idp.GrantHandle, token *idp.A
 		}
 		statements = append(statements, statement{insertAccessTokenOfGrant, append(accessTokenArgs(*token), h.ExpiresOn, h.ID, event.ID)})
 	}
-	changed, err := s.port.batch(ctx, statements)
+	changed, err := s.port.batch(ctx, append(statements, mailStatements(event)...))
 	if err != nil {
 		return err
 	}
@@ -195,10 +195,11 @@ WHERE expires_on = $4 AND grant_id = $5 AND revoked_at IS NULL`
 // something changed.
 func (s *Store) RevokeGrant(ctx context.Context, h idp.GrantHandle, reason string, at time.Time, event idp.Event) error {
 	event = s.complete(ctx, event)
-	changed, err := s.port.batch(ctx, []statement{
+	statements := []statement{
 		{revokeGrant, []any{s.orNow(at), reason, event.ID, h.ExpiresOn, h.ID}},
 		{insertEventOfGrant, append(eventArgs(event), h.ExpiresOn, h.ID)},
-	})
+	}
+	changed, err := s.port.batch(ctx, append(statements, mailStatements(event)...))
 	if err == nil && changed[0] > 0 {
 		s.mirror(event)
 	}

@@ -287,6 +287,10 @@ func pgArgs(args []any) ([]any, error) {
 			out[i] = string(v)
 		case idp.EventKind:
 			out[i] = string(v)
+		case idp.MailKind:
+			out[i] = string(v)
+		case idp.MailOutcome:
+			out[i] = string(v)
 		case document:
 			if v.value == nil {
 				continue
@@ -317,6 +321,10 @@ func pgDest(dest any) any {
 	case *idp.UserState:
 		return (*pgText)(d)
 	case *idp.EventKind:
+		return (*pgText)(d)
+	case *idp.MailKind:
+		return (*pgText)(d)
+	case *idp.MailOutcome:
 		return (*pgText)(d)
 	case *words:
 		return pgParsed{d.parse}

@@ -59,6 +59,7 @@ func (s *Store) CreatePushedGrant(ctx context.Context, h idp.PushedRequestHandle
 	}
 	for _, e := range events {
 		statements = append(statements, statement{insertEventOfNewGrant, append(eventArgs(e), g.Handle.ExpiresOn, g.Handle.ID)})
+		statements = append(statements, mailStatements(e)...)
 	}
 	changed, err := s.port.batch(ctx, append(statements, sightings(g, seen)...))
 	if err != nil {

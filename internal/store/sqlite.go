@@ -302,6 +302,10 @@ func sqliteArgs(args []any) ([]any, error) {
 			out[i] = string(v)
 		case idp.EventKind:
 			out[i] = string(v)
+		case idp.MailKind:
+			out[i] = string(v)
+		case idp.MailOutcome:
+			out[i] = string(v)
 		case document:
 			if v.value == nil {
 				continue
@@ -365,6 +369,10 @@ func (s sqliteDest) Scan(src any) error {
 		*d = idp.UserState(text)
 	case *idp.EventKind:
 		*d = idp.EventKind(text)
+	case *idp.MailKind:
+		*d = idp.MailKind(text)
+	case *idp.MailOutcome:
+		*d = idp.MailOutcome(text)
 	case *words:
 		d.parse(text)
 	case *lines:

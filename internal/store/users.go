@@ -160,7 +160,7 @@ const (
 	deleteUserConsents = `DELETE FROM consents WHERE user_id = $1`
 )
 
-// DeleteUser removes a user with memberships, sessions, devices and consents. What was
+// DeleteUser removes a user with memberships, sessions, devices, consents and mail. What was
 // issued to the user is dead, as nothing is found without the user.
 func (s *Store) DeleteUser(ctx context.Context, id string, event idp.Event) error {
 	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
@@ -175,6 +175,9 @@ func (s *Store) DeleteUser(ctx context.Context, id string, event idp.Event) erro
 			return false, err
 		}
 		if _, err := q.exec(ctx, deleteUserDevices, id); err != nil {
+			return false, err
+		}
+		if _, err := q.exec(ctx, deleteUserMails, id); err != nil {
 			return false, err
 		}
 		_, err = q.exec(ctx, deleteUserConsents, id)

@@ -27,6 +27,8 @@ const (
 	// PurposeFactors is for the secrets of authenticators, and for what goes
 	// through the browser while a factor is set up or used.
 	PurposeFactors = "factors"
+	// PurposeMail is for messages to people, which may hold links that work once.
+	PurposeMail = "mail"
 )
 
 // What keyed hashes are made for. Each has a key of its own, and none of them
@@ -63,7 +65,7 @@ func NewMaster(key []byte) (*Master, error) {
 		return nil, errors.New("master key: the same byte over and over is not a key")
 	}
 	m := &Master{keys: map[string][]byte{}}
-	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck, purposeRecovery} {
+	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck, purposeRecovery} {
 		subkey, err := hkdf.Key(sha256.New, key, nil, "idp/1/"+purpose, masterKeySize)
 		if err != nil {
 			return nil, fmt.Errorf("master key: derive the key for %s: %w", purpose, err)
@@ -142,7 +144,7 @@ func (m *Master) Open(purpose string, sealed, additional []byte) ([]byte, error)
 // 8.3), which a busy server seals; with 128 random bits in the key it lasts.
 func (m *Master) aead(purpose string, head []byte) (cipher.AEAD, error) {
 	switch purpose {
-	case PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors:
+	case PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail:
 	default:
 		return nil, fmt.Errorf("seal: unknown purpose %q", purpose)
 	}
