@@ -38,6 +38,7 @@ type Config struct {
 	RequirePushedAuthorizationRequests bool `yaml:"require_pushed_authorization_requests"`
 
 	Registration RegistrationConfig `yaml:"registration"`
+	Mail         MailConfig         `yaml:"mail"`
 
 	Audit     AuditConfig     `yaml:"audit"`
 	Lifetimes LifetimesConfig `yaml:"lifetimes"`
@@ -94,6 +95,21 @@ func (c *RegistrationConfig) statementIssuers() ([]idp.StatementIssuer, error) {
 		all = append(all, trusted)
 	}
 	return all, nil
+}
+
+// MailConfig says how messages to people are sent. Without a host they wait,
+// sealed, for the operator to read.
+type MailConfig struct {
+	Host         string     `yaml:"host" allowed:"the name of a mail server"`
+	Port         int        `yaml:"port" min:"1" max:"65535"`
+	TLS          string     `yaml:"tls" oneof:"starttls implicit none"` // empty: implicit on port 465, none on loopback, else starttls
+	Username     string     `yaml:"username" allowed:"a user name at the mail server"`
+	Password     idp.Secret `yaml:"password" allowed:"the password of mail.username"`
+	PasswordFile string     `yaml:"password_file" allowed:"the path of a file that holds the password of mail.username"`
+	CAFile       string     `yaml:"ca_file" allowed:"the path of a PEM file with certificates"`
+	From         string     `yaml:"from" allowed:"an address such as accounts@example.com, or with a name: Example <accounts@example.com>"`
+	ReplyTo      string     `yaml:"reply_to" allowed:"an address such as help@example.com"`
+	PrintToLog   bool       `yaml:"print_to_log"` // where there is no host; links in a log are secrets
 }
 
 // AuditConfig rules the audit log. In strict mode no token leaves before its
@@ -173,6 +189,7 @@ func defaultConfig() Config {
 			MaxClients: 1000, PerHour: 60, IdleLife: Duration(90 * day),
 			SoftwareStatements: "off", StatementAlgs: strings.Join(idp.AssertionAlgorithms(), " "),
 		},
+		Mail:  MailConfig{Port: 587},
 		Audit: AuditConfig{Mode: "strict", Retention: Duration(400 * day)},
 		Lifetimes: LifetimesConfig{
 			Code:            Duration(l.Code),
@@ -267,6 +284,7 @@ func (l *loader) validate() {
 	}
 	l.validateSecurityTxt()
 	l.validateStatements()
+	l.validateMail()
 	l.notAbove("lifetimes.refresh_idle", c.Lifetimes.RefreshIdle, "lifetimes.refresh_absolute", c.Lifetimes.RefreshAbsolute)
 	l.notAbove("lifetimes.session_idle", c.Lifetimes.SessionIdle, "lifetimes.session_absolute", c.Lifetimes.SessionAbsolute)
 	l.notAbove("keys.publish_ahead", c.Keys.PublishAhead, "keys.rotate_every", c.Keys.RotateEvery)
@@ -287,13 +305,16 @@ func (l *loader) validateStatements() {
 	}
 }
 
-// roots returns the authorities that outbound requests trust: nil for the
-// system's, else those with the ones in the file.
-func (c *OutboundConfig) roots() (*x509.CertPool, error) {
-	if c.CAFile == "" {
+// roots returns the authorities that outbound requests trust.
+func (c *OutboundConfig) roots() (*x509.CertPool, error) { return rootsWith(c.CAFile) }
+
+// rootsWith returns the authorities in a file beside the system's; nil, which
+// stands for the system's, without a file.
+func rootsWith(file string) (*x509.CertPool, error) {
+	if file == "" {
 		return nil, nil
 	}
-	raw, err := os.ReadFile(c.CAFile)
+	raw, err := os.ReadFile(file)
 	if err != nil {
 		return nil, errors.New("cannot be read: " + fileReason(err))
 	}

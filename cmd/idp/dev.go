@@ -54,6 +54,7 @@ type devOptions struct {
 func (a *app) dev(ctx context.Context, o devOptions) error {
 	cfg := defaultConfig()
 	cfg.DrainDelay, cfg.Log.Level, cfg.ManagementListen = 0, o.logLevel, o.managementListen
+	cfg.Mail.PrintToLog = true
 	if a.dataDir != "" {
 		cfg.DataDir = a.dataDir
 	}
@@ -115,6 +116,9 @@ func (a *app) dev(ctx context.Context, o devOptions) error {
 	}
 	defer n.close()
 	n.public, n.management = public, management
+	if n.mail, err = d.sender(a.Stderr); err != nil {
+		return err
+	}
 	n.ready = func() {
 		if o.json {
 			_ = writeJSON(a.Stdout, shown) // nobody reads: nobody to tell

@@ -53,7 +53,7 @@ var doors = map[string]string{
 	"github.com/boombuler/barcode":             "internal/users",
 	"github.com/go-webauthn/webauthn":          "internal/users",
 	"github.com/coreos/go-oidc/v3":             "internal/demo",
-	"github.com/wneessen/go-mail":               "internal/mail",
+	"github.com/wneessen/go-mail":              "internal/mail",
 	"github.com/spf13/cobra":                   "cmd/idp",
 	"github.com/go-jose/go-jose/v3":            "nobody",
 	"github.com/golang-jwt/jwt":                "nobody",

@@ -24,6 +24,7 @@ import (
 	"idp/internal/grants"
 	"idp/internal/idp"
 	"idp/internal/login"
+	"idp/internal/mail"
 	"idp/internal/registration"
 	"idp/internal/server"
 	"idp/internal/users"
@@ -78,6 +79,9 @@ func (a *app) serve(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	defer n.close()
+	if n.mail, err = d.sender(a.Stderr); err != nil {
+		return err
+	}
 
 	if cfg.TLSCert != "" {
 		if n.certificate, err = server.LoadCertificate(cfg.TLSCert, cfg.TLSKey); err != nil {
@@ -153,6 +157,7 @@ type node struct {
 	publisher *discovery.Publisher
 	register  *registration.Service
 	logouts   *backchannel.Notifier
+	mail      *mail.Sender // nil where nobody sends mail
 	handler   http.Handler
 
 	public      net.Listener
@@ -195,7 +200,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	})
 	protocol = grants.New(grants.Config{
 		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Pushed: d.store, Tokens: d.store, Sessions: d.store,
-		Signer: d.keyring, Opaque: d.master, Secrets: d.master, Pseudonyms: d.master, Encrypter: d.keys, Browser: browser, Audit: n.audit,
+		Signer: d.keyring, Mail: d.master, Opaque: d.master, Secrets: d.master, Pseudonyms: d.master, Encrypter: d.keys, Browser: browser, Audit: n.audit,
 		Assertions: d.keys, AssertionStore: d.store,
 		RequestObjects: d.keys, Decrypter: d.keyring, Documents: d.outbound,
 		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, Now: d.now, Logger: d.logger,
@@ -341,6 +346,9 @@ func (n *node) run(ctx context.Context) error {
 	loops.Go(func() { n.follow(background) })
 	loops.Go(func() { n.maintain(background) })
 	loops.Go(func() { n.logouts.Run(background) })
+	if n.mail != nil {
+		loops.Go(func() { n.mail.Run(background) })
+	}
 	defer loops.Wait()
 	defer stop()
 

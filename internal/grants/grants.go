@@ -67,6 +67,12 @@ type Opaque interface {
 	OpenFlow(s string) (idp.Flow, error)
 }
 
+// MailSealer makes messages to people ready to be stored; implemented by
+// *tokens.Master.
+type MailSealer interface {
+	SealMail(at time.Time, m idp.Mail) (idp.SealedMail, error)
+}
+
 // Secrets compares client secrets in constant time; implemented by
 // *tokens.Master.
 type Secrets interface {
@@ -116,6 +122,7 @@ type Config struct {
 	Sessions   SessionStore
 	Signer     Signer
 	Opaque     Opaque
+	Mail       MailSealer
 	Secrets    Secrets
 	Pseudonyms Pseudonyms
 	Encrypter  Encrypter

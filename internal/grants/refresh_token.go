@@ -60,6 +60,26 @@ func (s *Service) standing(g *idp.Grant, presented uint32, now time.Time) standi
 	return replayed
 }
 
+// replayNotice tells the person that somebody may have had their access. It is
+// hung on the event that the end of the family leaves behind, so a family has
+// one notice. Without a verified address there is none.
+func (s *Service) replayNotice(u *unit) []idp.SealedMail {
+	name := u.client.ClientName
+	if name == "" {
+		name = u.client.ClientID
+	}
+	m, ok := u.state.User.Mail(idp.TokenReplayedMail{Application: name, At: u.now})
+	if !ok {
+		return nil
+	}
+	sealed, err := s.Mail.SealMail(u.now, m)
+	if err != nil { // the family dies all the same
+		s.Logger.Error("no notice of a replayed refresh token", "user_id", u.state.User.ID, "cause", err)
+		return nil
+	}
+	return []idp.SealedMail{sealed}
+}
+
 // successor is the refresh token that the request answers with. It derives
 // from the generation, so that all who ask for it get the same one.
 func (u *unit) successor() string {

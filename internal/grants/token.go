@@ -107,6 +107,9 @@ func (s *Service) settle(ctx context.Context, u *unit, err error) error {
 	}
 	event := u.event(u.kill.event)
 	event.Detail["reason"] = u.kill.reason
+	if u.kill.event == idp.EventRefreshReplayed {
+		event.Mail = s.replayNotice(u)
+	}
 	if killErr := s.Grants.RevokeGrant(ctx, u.state.Grant.Handle, u.kill.reason, u.now, event); killErr != nil {
 		return killErr
 	}
