@@ -43,6 +43,7 @@ type database struct {
 	keyring   *tokens.Keyring
 	hasher    *users.Hasher
 	outbound  *outbound.Fetcher
+	failures  *outboundFailures
 	keys      *tokens.ClientKeys
 	admin     *admin.Service
 }
@@ -157,7 +158,8 @@ func (d *database) prepare(ctx context.Context, key []byte) error {
 	if err != nil {
 		return withCode(exitConfiguration, fmt.Errorf("outbound.ca_file: %w", err))
 	}
-	d.outbound = outbound.New(outbound.Config{Allow: d.cfg.Outbound.Allow, Roots: roots, Logger: d.logger, Now: d.now})
+	d.failures = newOutboundFailures(d.logger, d.now)
+	d.outbound = outbound.New(outbound.Config{Allow: d.cfg.Outbound.Allow, Roots: roots, Logger: d.logger, Now: d.now, Failed: d.failures.failed})
 	d.keys = tokens.NewClientKeys(tokens.ClientKeysConfig{Documents: d.outbound, Master: d.master, Now: d.now, Logger: d.logger})
 	d.admin = admin.New(admin.Config{
 		Store: d.store, Directory: d.directory, Secrets: d.master, Hasher: d.hasher, ClientKeys: d.keys, SigningKeys: d.keyring,

@@ -181,6 +181,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	n.audit = audit.New(audit.Config{
 		Store: d.store, Logger: d.logger, Now: d.now, Strict: cfg.Audit.Mode == "strict",
 	})
+	d.failures.auditTo(n.audit)
 	people := users.New(users.Config{
 		Store: d.store, Rehash: d.store, Hasher: d.hasher, Throttle: d.store, Audit: n.audit, Logger: d.logger, Now: d.now,
 	})

@@ -299,7 +299,7 @@ func (n *Notifier) send(ctx context.Context, client *idp.Client, notice idp.Logo
 	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	status, err := n.Poster.PostForm(ctx, client.BackchannelLogoutURI, url.Values{"logout_token": {token}})
+	status, err := n.Poster.PostForm(idp.WithErrand(ctx, client.ClientID, "backchannel_logout_uri"), client.BackchannelLogoutURI, url.Values{"logout_token": {token}})
 	switch {
 	case err != nil:
 		return false, errors.New("unreachable") // why is in the log of outbound requests

@@ -104,7 +104,7 @@ func (s *Service) fetchObject(ctx context.Context, client *idp.Client, address s
 		return "", invalidRequestURI("request_uri is not registered for the client")
 	}
 	var raw string
-	err := s.Documents.Read(ctx, bare, func(body []byte) error {
+	err := s.Documents.Read(idp.WithErrand(ctx, client.ClientID, "request_uri"), bare, func(body []byte) error {
 		sum := sha256.Sum256(body)
 		if hashed && strings.TrimRight(hash, "=") != base64.RawURLEncoding.EncodeToString(sum[:]) {
 			return errors.New("the request object is not the one that the fragment of request_uri is the hash of")

@@ -28,6 +28,7 @@ const (
 	EventConsentGranted        EventKind = "consent.granted"
 	EventConsentDenied         EventKind = "consent.denied"
 	EventConsentWithdrawn      EventKind = "consent.withdrawn"
+	EventOutboundFailed        EventKind = "outbound.failed"        // an address that a client registered cannot be read or called
 	EventProxyUntrustedHeader  EventKind = "proxy.untrusted_header" // somebody who is no trusted proxy speaks like one
 	EventCSRFRejected          EventKind = "csrf.rejected"
 	EventClientCreated         EventKind = "client.created"

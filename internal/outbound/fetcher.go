@@ -49,6 +49,9 @@ type Config struct {
 	MaxBytes int64
 	Logger   *slog.Logger
 	Now      func() time.Time
+	// Failed is told of what fails, with the context of the call; nil has it
+	// logged.
+	Failed func(ctx context.Context, f Failure)
 }
 
 // Fetcher makes requests to addresses that clients registered. It may be used
@@ -59,6 +62,7 @@ type Fetcher struct {
 	maxBytes int64
 	logger   *slog.Logger
 	now      func() time.Time
+	failed   func(context.Context, Failure)
 	reads    chan struct{} // slots
 	posts    chan struct{}
 
@@ -82,7 +86,7 @@ type Document struct {
 // New returns a Fetcher.
 func New(cfg Config) *Fetcher {
 	f := &Fetcher{
-		timeout: cfg.Timeout, maxBytes: cfg.MaxBytes, logger: cfg.Logger, now: cfg.Now,
+		timeout: cfg.Timeout, maxBytes: cfg.MaxBytes, logger: cfg.Logger, now: cfg.Now, failed: cfg.Failed,
 		reads: make(chan struct{}, readsAtOnce), posts: make(chan struct{}, postsAtOnce),
 	}
 	for _, network := range cfg.Allow {
@@ -112,7 +116,7 @@ func (f *Fetcher) client(roots *x509.CertPool, may func(netip.Addr) bool) *http.
 				return fmt.Errorf("address %q is not understood", address)
 			}
 			if ip := remote.Addr().Unmap().WithZone(""); !may(ip) {
-				return fmt.Errorf("address %s is not public and not listed in outbound.allow", ip)
+				return fmt.Errorf("address %s %w", ip, errInside)
 			}
 			return nil
 		},
@@ -211,17 +215,17 @@ func (f *Fetcher) request(ctx context.Context, method, address string, form url.
 
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, errors.New("is not a URL")
+		return nil, errNotAURL
 	}
 	client := f.secure
 	switch {
 	case u.Scheme == "http":
 		client = f.plain
 	case u.Scheme != "https":
-		return nil, errors.New("is not an https URL")
+		return nil, errNotHTTPS
 	}
 	if u.Host == "" || u.User != nil {
-		return nil, errors.New("has no host, or a user name before it")
+		return nil, errNoHost
 	}
 	var body io.Reader
 	if form != nil {
@@ -229,7 +233,7 @@ func (f *Fetcher) request(ctx context.Context, method, address string, form url.
 	}
 	request, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
-		return nil, errors.New("is not a URL")
+		return nil, errNotAURL
 	}
 	request.Header.Set("User-Agent", "idp")
 	if form != nil {
@@ -258,12 +262,16 @@ func (f *Fetcher) fail(ctx context.Context, d Document, reason error) error {
 	return ErrUnreachable
 }
 
-// log tells the operator, without the query: that may be nobody's business.
+// log tells the operator.
 func (f *Fetcher) log(ctx context.Context, address string, reason error) {
 	if u, err := url.Parse(address); err == nil {
 		address = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 	} else {
 		address = "not a URL"
+	}
+	if f.failed != nil {
+		f.failed(ctx, Failure{Address: address, Reason: reasonOf(reason), Cause: reason})
+		return
 	}
 	f.logger.LogAttrs(ctx, slog.LevelWarn, "a registered address failed", slog.String("url", address), slog.Any("cause", reason))
 }

@@ -3,6 +3,7 @@ package outbound_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/x509"
 	"errors"
 	"log/slog"
@@ -31,6 +32,18 @@ func fetcher(server *httptest.Server, timeout time.Duration, allow ...netip.Pref
 	log := &syncBuffer{}
 	return outbound.New(outbound.Config{
 		Allow: allow, Roots: roots, Timeout: timeout, Logger: slog.New(slog.NewTextHandler(log, nil)), Now: time.Now,
+	}), log
+}
+
+// fetcherTelling is a fetcher with somebody to tell of failures.
+func fetcherTelling(server *httptest.Server, failed func(context.Context, outbound.Failure)) (*outbound.Fetcher, *syncBuffer) {
+	roots := x509.NewCertPool()
+	if server != nil {
+		roots.AddCert(server.Certificate())
+	}
+	log := &syncBuffer{}
+	return outbound.New(outbound.Config{
+		Allow: loopback, Roots: roots, Timeout: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil)), Now: time.Now, Failed: failed,
 	}), log
 }
 

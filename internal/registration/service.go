@@ -289,7 +289,7 @@ func (s *Service) register(r *http.Request) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.prepare(ctx, &in.metadata); err != nil {
+	if err := s.prepare(ctx, "", &in.metadata); err != nil {
 		return nil, err
 	}
 	in.metadata.Verified = initial.Generation == idp.Vouching
@@ -369,8 +369,9 @@ func (s *Service) read(r *http.Request) (input, error) {
 	return in, nil
 }
 
-// prepare applies the policy and reads the sector document.
-func (s *Service) prepare(ctx context.Context, m *idp.ClientMetadata) error {
+// prepare applies the policy and reads the sector document. A client that
+// registers only now has no name yet.
+func (s *Service) prepare(ctx context.Context, clientID string, m *idp.ClientMetadata) error {
 	if refusal := s.policy(m); refusal != nil {
 		return refusal
 	}
@@ -378,7 +379,7 @@ func (s *Service) prepare(ctx context.Context, m *idp.ClientMetadata) error {
 		if !strings.HasPrefix(m.SectorIdentifierURI, "https://") {
 			return invalidMetadata("sector_identifier_uri: the scheme must be https")
 		}
-		err := s.Documents.Read(ctx, m.SectorIdentifierURI, func(body []byte) error { return sectorFault(body, m.RedirectURIs) })
+		err := s.Documents.Read(idp.WithErrand(ctx, clientID, "sector_identifier_uri"), m.SectorIdentifierURI, func(body []byte) error { return sectorFault(body, m.RedirectURIs) })
 		if err != nil {
 			return invalidMetadata("sector_identifier_uri: no list that holds all redirect_uris can be read there")
 		}
@@ -493,7 +494,7 @@ func (s *Service) change(r *http.Request, c idp.Client, registration idp.Registr
 	if err != nil {
 		return nil, err
 	}
-	if err := s.prepare(r.Context(), &metadata); err != nil {
+	if err := s.prepare(r.Context(), c.ClientID, &metadata); err != nil {
 		return nil, err
 	}
 	if presentsItselfAnew(c.ClientMetadata, metadata) {

@@ -258,7 +258,7 @@ func (e *remoteKeys) refresh(ctx context.Context, c *ClientKeys, clientID string
 // fetch reads a key set again. Whoever waits for it shares its result.
 func (c *ClientKeys) fetch(ctx context.Context, clientID string, e *remoteKeys) {
 	var keys []clientKey
-	err := c.cfg.Documents.Read(ctx, e.uri, func(body []byte) error {
+	err := c.cfg.Documents.Read(idp.WithErrand(ctx, clientID, "jwks_uri"), e.uri, func(body []byte) error {
 		found, faults, err := parseKeySet(body)
 		if err != nil {
 			return err

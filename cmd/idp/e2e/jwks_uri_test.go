@@ -166,4 +166,9 @@ func TestAttack_G14_BadKeyHosts(t *testing.T) {
 	if !strings.Contains(node.Logs(), "a registered address failed") {
 		t.Error("the operator is told nothing")
 	}
+	for name, c := range bad {
+		if name != "/private" && name != "/encryption" { // what was there is no key, but was there
+			wantEventsAtLeast(t, 1, node, "outbound.failed", "client_id", c.ID)
+		}
+	}
 }
