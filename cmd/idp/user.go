@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"idp/internal/admin"
 	"idp/internal/idp"
+	"idp/internal/users"
 )
 
 // userView is a person as printed: the standard claims by their names.
@@ -19,11 +21,58 @@ type userView struct {
 	Password string        `json:"password,omitempty"` // once, when it was made here
 	State    idp.UserState `json:"state"`
 	idp.Profile
-	HasPassword bool      `json:"has_password"`
-	Groups      []string  `json:"groups,omitempty"`
-	Roles       []string  `json:"roles,omitempty"`
-	CreatedAt   time.Time `json:"created_at"`
-	UpdatedAt   time.Time `json:"updated_at"`
+	HasPassword bool     `json:"has_password"`
+	Groups      []string `json:"groups,omitempty"`
+	Roles       []string `json:"roles,omitempty"`
+	// Factors are shown of one person alone.
+	Factors   *factorsView `json:"factors,omitempty"`
+	CreatedAt time.Time    `json:"created_at"`
+	UpdatedAt time.Time    `json:"updated_at"`
+}
+
+// factorsView is what a person can sign in with besides the password, as printed.
+type factorsView struct {
+	Passkeys       []factorView `json:"passkeys,omitempty"`
+	Authenticators []factorView `json:"authenticators,omitempty"`
+	RecoveryCodes  int          `json:"recovery_codes"` // how many are left
+}
+
+type factorView struct {
+	Name       string     `json:"name"`
+	Provider   string     `json:"provider,omitempty"`
+	Synced     bool       `json:"synced,omitempty"` // there are copies on other devices
+	CreatedAt  time.Time  `json:"created_at"`
+	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
+}
+
+func viewFactors(f idp.Factors) *factorsView {
+	used := func(at time.Time) *time.Time {
+		if at.IsZero() {
+			return nil
+		}
+		return &at
+	}
+	v := &factorsView{RecoveryCodes: f.RecoveryCodes}
+	for _, p := range f.Passkeys {
+		v.Passkeys = append(v.Passkeys, factorView{
+			Name: p.Name, Provider: users.PasskeyProvider(p.AAGUID), Synced: p.BackupState, CreatedAt: p.CreatedAt, LastUsedAt: used(p.LastUsedAt),
+		})
+	}
+	for _, a := range f.Authenticators {
+		v.Authenticators = append(v.Authenticators, factorView{Name: a.Name, CreatedAt: a.CreatedAt, LastUsedAt: used(a.LastUsedAt)})
+	}
+	return v
+}
+
+func (v factorView) String() string {
+	text := v.Name
+	if v.Provider != "" && v.Provider != v.Name {
+		text += " (" + v.Provider + ")"
+	}
+	if v.LastUsedAt == nil {
+		return text + "   never used"
+	}
+	return text + "   last used " + when(*v.LastUsedAt)
 }
 
 func viewUser(u idp.User) userView {
@@ -75,6 +124,8 @@ func address(p *idp.Profile) *idp.Address {
 func (a *app) userCommand() *cobra.Command {
 	return noun("user", "People who can sign in",
 		a.userCreate(), a.userList(), a.userGet(), a.userUpdate(), a.userSetPassword(),
+		a.userVerb("reset-factors", "Take a person's passkeys, authenticators and recovery codes away and end their sessions",
+			"signs in with the password alone; their sessions have ended", (*admin.Service).ResetFactors),
 		a.userVerb("disable", "Refuse a person from now on and end what was issued", "disabled", (*admin.Service).DisableUser),
 		a.userVerb("enable", "Let a disabled person in again", "enabled", (*admin.Service).EnableUser),
 		a.userVerb("delete", "Delete a person's account", "deleted", (*admin.Service).DeleteUser))
@@ -203,7 +254,12 @@ func (a *app) userGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			factors, err := d.admin.Factors(ctx, u.ID)
+			if err != nil {
+				return err
+			}
 			v := viewUser(u)
+			v.Factors = viewFactors(factors)
 			v.Groups, v.Roles = m.Groups, m.EffectiveRoles(roles)
 			return a.show(v, v.Sub, func(t *table) { userTable(t, v) })
 		}),
@@ -313,6 +369,17 @@ func userTable(t *table, v userView) {
 	}
 	t.field("groups", strings.Join(v.Groups, " "))
 	t.field("roles", strings.Join(v.Roles, " "))
+	if v.Factors != nil {
+		for _, p := range v.Factors.Passkeys {
+			t.field("passkey", p.String())
+		}
+		for _, a := range v.Factors.Authenticators {
+			t.field("authenticator", a.String())
+		}
+		if n := v.Factors.RecoveryCodes; n > 0 {
+			t.field("recovery_codes", fmt.Sprintf("%d left", n))
+		}
+	}
 	t.field("created_at", when(v.CreatedAt))
 	t.field("updated_at", when(v.UpdatedAt))
 }

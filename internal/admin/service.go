@@ -21,6 +21,7 @@ type Store interface {
 	ClientStore
 	UserStore
 	UserStateStore
+	FactorStore
 	GroupStore
 	RoleStore
 	ResourceStore
