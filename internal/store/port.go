@@ -63,6 +63,79 @@ func one(ctx context.Context, q querier, dest []any, sql string, args ...any) er
 	return err
 }
 
+// cursor is what the results of both drivers have in common.
+type cursor interface {
+	row
+	Next() bool
+	Err() error
+}
+
+// each calls scan once per row of a result; dest wraps what an engine scans into.
+func each(rows cursor, dest func(any) any, scan func(row) error) error {
+	r := wrapped{rows, dest}
+	for rows.Next() {
+		if err := scan(r); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// wrapped is a row whose destinations an engine wraps.
+type wrapped struct {
+	row
+	dest func(any) any
+}
+
+func (r wrapped) Scan(dest ...any) error {
+	converted := make([]any, len(dest))
+	for i, d := range dest {
+		converted[i] = r.dest(plainDest(d))
+	}
+	return r.row.Scan(converted...)
+}
+
+// plainArg converts the arguments that are the same for both engines.
+func plainArg(arg any) (any, error) {
+	switch v := arg.(type) {
+	case words:
+		return v.text(), nil
+	case lines:
+		return v.text(), nil
+	case uint32:
+		return int64(v), nil
+	case idp.UserState:
+		return string(v), nil
+	case idp.EventKind:
+		return string(v), nil
+	case idp.MailKind:
+		return string(v), nil
+	case idp.MailOutcome:
+		return string(v), nil
+	case document:
+		if v.value == nil {
+			return nil, nil
+		}
+		return v.text()
+	}
+	return arg, nil
+}
+
+// plainDest takes the names off texts.
+func plainDest(dest any) any {
+	switch d := dest.(type) {
+	case *idp.UserState:
+		return (*string)(d)
+	case *idp.EventKind:
+		return (*string)(d)
+	case *idp.MailKind:
+		return (*string)(d)
+	case *idp.MailOutcome:
+		return (*string)(d)
+	}
+	return dest
+}
+
 // counted adds n network round trips to the record of the request.
 func counted(ctx context.Context, n int32) { idp.RequestFrom(ctx).RoundTrips.Add(n) }
 

@@ -248,22 +248,7 @@ func (q pgQuerier) query(ctx context.Context, scan func(row) error, sql string, 
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		if err := scan(pgRow{rows}); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-type pgRow struct{ rows pgx.Rows }
-
-func (r pgRow) Scan(dest ...any) error {
-	converted := make([]any, len(dest))
-	for i, d := range dest {
-		converted[i] = pgDest(d)
-	}
-	return r.rows.Scan(converted...)
+	return each(rows, pgDest, scan)
 }
 
 // pgArgs converts arguments as the port promises.
@@ -277,31 +262,11 @@ func pgArgs(args []any) ([]any, error) {
 			out[i] = pgtype.Date{Time: v.Time(), Valid: v != 0}
 		case idp.ID:
 			out[i] = pgtype.UUID{Bytes: v, Valid: !v.IsZero()}
-		case words:
-			out[i] = v.text()
-		case lines:
-			out[i] = v.text()
-		case uint32:
-			out[i] = int64(v)
-		case idp.UserState:
-			out[i] = string(v)
-		case idp.EventKind:
-			out[i] = string(v)
-		case idp.MailKind:
-			out[i] = string(v)
-		case idp.MailOutcome:
-			out[i] = string(v)
-		case document:
-			if v.value == nil {
-				continue
-			}
-			text, err := v.text()
-			if err != nil {
+		default:
+			var err error
+			if out[i], err = plainArg(arg); err != nil {
 				return nil, err
 			}
-			out[i] = text
-		default:
-			out[i] = arg
 		}
 	}
 	return out, nil
@@ -317,14 +282,6 @@ func pgDest(dest any) any {
 	case *idp.ID:
 		return (*pgID)(d)
 	case *string:
-		return (*pgText)(d)
-	case *idp.UserState:
-		return (*pgText)(d)
-	case *idp.EventKind:
-		return (*pgText)(d)
-	case *idp.MailKind:
-		return (*pgText)(d)
-	case *idp.MailOutcome:
 		return (*pgText)(d)
 	case *words:
 		return pgParsed{d.parse}

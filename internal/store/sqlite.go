@@ -247,12 +247,7 @@ func (q sqliteQuerier) query(ctx context.Context, scan func(row) error, text str
 		return err
 	}
 	defer func() { _ = rows.Close() }() // Err below says what went wrong
-	for rows.Next() {
-		if err := scan(sqliteRow{rows}); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return each(rows, func(dest any) any { return sqliteDest{dest} }, scan)
 }
 
 // batchKey marks the context of a batch, which is one round trip whole.
@@ -263,16 +258,6 @@ func (q sqliteQuerier) count(ctx context.Context) {
 	if ctx.Value(batchKey{}) == nil {
 		counted(ctx, 1)
 	}
-}
-
-type sqliteRow struct{ rows *sql.Rows }
-
-func (r sqliteRow) Scan(dest ...any) error {
-	converted := make([]any, len(dest))
-	for i, d := range dest {
-		converted[i] = sqliteDest{d}
-	}
-	return r.rows.Scan(converted...)
 }
 
 // sqliteArgs converts arguments as the port promises.
@@ -292,35 +277,15 @@ func sqliteArgs(args []any) ([]any, error) {
 			if !v.IsZero() {
 				out[i] = v[:]
 			}
-		case words:
-			out[i] = v.text()
-		case lines:
-			out[i] = v.text()
-		case uint32:
-			out[i] = int64(v)
-		case idp.UserState:
-			out[i] = string(v)
-		case idp.EventKind:
-			out[i] = string(v)
-		case idp.MailKind:
-			out[i] = string(v)
-		case idp.MailOutcome:
-			out[i] = string(v)
-		case document:
-			if v.value == nil {
-				continue
-			}
-			text, err := v.text()
-			if err != nil {
-				return nil, err
-			}
-			out[i] = text
 		case []byte:
 			if v != nil {
 				out[i] = v
 			}
 		default:
-			out[i] = arg
+			var err error
+			if out[i], err = plainArg(arg); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil
@@ -365,14 +330,6 @@ func (s sqliteDest) Scan(src any) error {
 		}
 	case *string:
 		*d = text
-	case *idp.UserState:
-		*d = idp.UserState(text)
-	case *idp.EventKind:
-		*d = idp.EventKind(text)
-	case *idp.MailKind:
-		*d = idp.MailKind(text)
-	case *idp.MailOutcome:
-		*d = idp.MailOutcome(text)
 	case *words:
 		d.parse(text)
 	case *lines:
