@@ -497,7 +497,7 @@ func (n *node) document() discovery.Document {
 			"email", "email_verified", "phone_number", "phone_number_verified", "address",
 		},
 		ACRValues:     []string{idp.ACRPassword},
-		GrantTypes:    []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken, idp.GrantClientCredentials},
+		GrantTypes:    []string{idp.GrantAuthorizationCode, idp.GrantImplicit, idp.GrantRefreshToken, idp.GrantClientCredentials},
 		ResponseTypes: []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
 		ResponseModes: []string{idp.ModeQuery, idp.ModeFragment, idp.ModeFormPost},
 		PromptValues:  []string{"none", "login", "consent", "select_account"},

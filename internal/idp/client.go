@@ -7,9 +7,11 @@ import (
 	"time"
 )
 
-// Grant types, RFC 6749 sections 4.1, 4.4 and 6.
+// Grant types, RFC 6749 sections 4.1, 4.2, 4.4 and 6. The implicit one is a word
+// of metadata only: response types say what a client gets that way.
 const (
 	GrantAuthorizationCode = "authorization_code"
+	GrantImplicit          = "implicit"
 	GrantClientCredentials = "client_credentials"
 	GrantRefreshToken      = "refresh_token"
 )

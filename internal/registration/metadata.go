@@ -138,7 +138,7 @@ func grantTypes(m *idp.ClientMetadata, legacy bool) *Error {
 	var kept []string
 	for _, g := range m.GrantTypes {
 		switch g {
-		case "implicit":
+		case idp.GrantImplicit:
 			if !legacy {
 				return invalidMetadata("grant_types: the implicit grant is not to be had here")
 			}
