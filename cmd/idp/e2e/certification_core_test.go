@@ -252,7 +252,15 @@ func (r *run) userinfo(access string) map[string]any {
 	if a.Status != http.StatusOK {
 		r.Fatalf("userinfo: %d %s", a.Status, a.Body)
 	}
-	info := a.JSON(r.T)
+	var info map[string]any
+	if a.Header.Get("Content-Type") == "application/jwt" { // OpenID Connect Core section 5.3.2
+		info = r.verify(r.T, a.Body, nil, jose.RS256)
+		if info["iss"] != r.Issuer || info["aud"] != r.client.ID {
+			r.Errorf("userinfo: %v", info)
+		}
+	} else {
+		info = a.JSON(r.T)
+	}
 	if info["sub"] != r.erin.Sub {
 		r.Errorf("userinfo: %v", info)
 	}
@@ -555,7 +563,7 @@ func refreshToken(r *run) {
 	if first.tokens.Refresh == "" {
 		r.Fatal("no refresh token")
 	}
-	r.client = r.second
+	r.client = r.other
 	other := r.happy("scope", "openid offline_access", "prompt", "consent")
 	refresh := func(c rp, token string) *Answer {
 		return r.token(r.T, c, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
@@ -575,8 +583,8 @@ func refreshToken(r *run) {
 		}
 	}
 	r.userinfo(tokens.Access)
-	refresh(r.second, other.tokens.Refresh).Tokens(r.T)
-	refresh(r.second, orDefault(tokens.Refresh, first.tokens.Refresh)).WantError(r.T, http.StatusBadRequest, "invalid_grant")
+	refresh(r.other, other.tokens.Refresh).Tokens(r.T)
+	refresh(r.other, orDefault(tokens.Refresh, first.tokens.Refresh)).WantError(r.T, http.StatusBadRequest, "invalid_grant")
 }
 
 func unsignedObject(t testing.TB, claims fields) string {

@@ -159,9 +159,6 @@ func newParty(t *testing.T, a *authority) *party {
 			http.NotFound(w, r)
 			return
 		}
-		if strings.HasSuffix(r.URL.Path, ".svg") {
-			w.Header().Set("Content-Type", "image/svg+xml")
-		}
 		_, _ = io.WriteString(w, document)
 	})
 	server := httptest.NewUnstartedServer(mux)
@@ -520,13 +517,14 @@ type run struct {
 	*suite
 	variant
 	client rp
+	other  rp
 	who    *person
 	first  outcome // what before kept
 	since  time.Time
 }
 
 func (s *suite) start(t *testing.T, v variant) *run {
-	return &run{T: t, suite: s, variant: v, client: s.static, who: s.person(t)}
+	return &run{T: t, suite: s, variant: v, client: s.static, other: s.second, who: s.person(t)}
 }
 
 // begin does what has to be some time ago.
@@ -557,6 +555,13 @@ var (
 		{"basic", variants("", "code"), coreModules},
 		{"implicit", variants("", implicit...), coreModules},
 		{"hybrid", variants("", hybrid...), coreModules},
+		{"config", variants("", "code"), []module{discoveryModule}},
+		{"dynamic", variants("", responseTypes...), dynamicModules},
+		{"3rdparty-init-login", variants("", "code"), thirdPartyModules},
+		{"rp-initiated-logout", variants("", "code"), rpInitiatedLogoutModules},
+		{"backchannel-rp-initiated-logout", variants("", "code"), backchannelModules},
+		{"frontchannel-rp-initiated-logout", variants("", "code"), frontchannelModules},
+		{"session-management", variants("", "code"), sessionModules},
 		{"formpost-basic", variants("form_post", "code"), coreModules},
 		{"formpost-implicit", variants("form_post", implicit...), coreModules},
 		{"formpost-hybrid", variants("form_post", hybrid...), coreModules},
