@@ -156,6 +156,9 @@ func (s *Service) EnableClient(ctx context.Context, clientID string) error {
 	return s.setDisabled(ctx, clientID, false)
 }
 
+// seenEverywhere is how long it takes until every node acts on a change.
+const seenEverywhere = 2 * time.Second
+
 func (s *Service) setDisabled(ctx context.Context, clientID string, disabled bool) error {
 	c, err := s.Client(ctx, clientID)
 	if err != nil {
@@ -165,8 +168,12 @@ func (s *Service) setDisabled(ctx context.Context, clientID string, disabled boo
 		return nil
 	}
 	c.Disabled = disabled
-	if disabled {
-		c.TokensValidAfter = s.now()
+	end := s.now()
+	if seen := c.TokensValidAfter.Add(seenEverywhere); !disabled && seen.Before(end) {
+		end = seen // until then a node that had not heard of it may have issued tokens
+	}
+	if disabled || !c.TokensValidAfter.IsZero() {
+		c.TokensValidAfter = end
 	}
 	_, err = s.saveClient(ctx, c, []string{"disabled"})
 	return err

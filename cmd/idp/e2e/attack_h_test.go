@@ -194,11 +194,12 @@ func TestAttack_H(t *testing.T) {
 		inst.CLI(t, "", "migrate", "up")
 		api := inst.NewResource(t, []string{"orders:read=Read"})
 		opaqueAPI := inst.NewResource(t, []string{"stock:read=Read"}, "--access-token-format", "opaque")
-		alice, bob := inst.NewUser(t), inst.NewUser(t)
-		web := inst.WebClient(t, "--audience", api, "--scope", "openid offline_access orders:read")
+		alice, bob, carol := inst.NewUser(t), inst.NewUser(t), inst.NewUser(t)
+		web, doomed := inst.WebClient(t, "--audience", api, "--scope", "openid offline_access orders:read"), inst.WebClient(t)
 		opaque := inst.WebClient(t, "--access-token-format", "opaque")
 		mixed := inst.WebClient(t, "--audience", api, "--audience", opaqueAPI, "--scope", "openid offline_access orders:read stock:read")
 		service := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", api, "--scope", "orders:read")
+		ended := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", api, "--scope", "orders:read")
 		opaqueService := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", opaqueAPI, "--scope", "stock:read")
 		rs := inst.NewClient(t, "--grant-type", "client_credentials", "--resource-server-of", api, "--resource-server-of", opaqueAPI)
 		node, second := startNodes(t, inst)
@@ -365,62 +366,135 @@ func TestAttack_H(t *testing.T) {
 				wantEvents(t, before+1, node, "token.revoked", "client_id", c.ID)
 			}
 		})
-		// Tokens that were issued while their user was being disabled die with
-		// the others, and stay dead.
+		// Tokens that were issued while their user, client or session was being
+		// ended die with the others, and stay dead.
 		t.Run("H12_race", func(t *testing.T) {
-			one := bobs.tokens(t, web, bob)
-			two := bobs.tokens(t, opaque, bob)
-			var mu sync.Mutex
-			issued := map[string]Client{}
-			stop := make(chan struct{})
-			var wg sync.WaitGroup
-			for i, tokens := range []Tokens{one, two} {
-				c := []Client{web, opaque}[i]
-				wg.Add(1)
-				go func() {
-					defer wg.Done()
-					for n := node; ; n = map[bool]*Node{true: second, false: node}[n == node] {
-						select {
-						case <-stop:
-							return
-						default:
-						}
-						a, err := n.TryPost("/oauth2/token", c, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.Refresh}})
-						if err != nil || a.Status != http.StatusOK {
-							return
-						}
-						var body struct {
-							Access  string `json:"access_token"`
-							Refresh string `json:"refresh_token"`
-						}
-						if json.Unmarshal([]byte(a.Body), &body) != nil {
-							return
-						}
-						tokens.Refresh = body.Refresh
-						mu.Lock()
-						issued[body.Access], issued[body.Refresh] = c, c
-						mu.Unlock()
+			b, sessions := w.browser(t, node), w.browser(t, node)
+			for _, ending := range []struct {
+				name    string
+				user    User
+				browser *Browser
+				clients []Client
+				end     []string
+				undo    []string
+			}{
+				{name: "user", user: bob, browser: bobs, clients: []Client{web, opaque}, end: []string{"user", "disable", bob.Username}, undo: []string{"user", "enable", bob.Username}},
+				{name: "session", user: carol, browser: sessions, clients: []Client{web, opaque}, end: []string{"session", "revoke", "--user", carol.Username}},
+				{name: "client", user: alice, browser: b, clients: []Client{doomed}, end: []string{"client", "disable", doomed.ID}, undo: []string{"client", "enable", doomed.ID}},
+			} {
+				t.Run(ending.name, func(t *testing.T) {
+					var mu sync.Mutex
+					issued := map[string]bool{}
+					stop := make(chan struct{})
+					var wg sync.WaitGroup
+					for _, c := range ending.clients {
+						tokens := ending.browser.tokens(t, c, ending.user, "scope", "openid offline_access")
+						wg.Go(func() {
+							for n := node; ; n = map[bool]*Node{true: second, false: node}[n == node] {
+								select {
+								case <-stop:
+									return
+								default:
+								}
+								a, err := n.TryPost("/oauth2/token", c, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.Refresh}})
+								if err != nil || a.Status != http.StatusOK {
+									return
+								}
+								var body struct {
+									Access  string `json:"access_token"`
+									Refresh string `json:"refresh_token"`
+								}
+								if json.Unmarshal([]byte(a.Body), &body) != nil {
+									return
+								}
+								tokens.Refresh = body.Refresh
+								mu.Lock()
+								issued[body.Access], issued[body.Refresh] = true, true
+								mu.Unlock()
+							}
+						})
 					}
-				}()
+					time.Sleep(100 * time.Millisecond)
+					inst.CLI(t, "", ending.end...)
+					ended := make(chan struct{})
+					go func() { wg.Wait(); close(ended) }()
+					select {
+					case <-ended: // each was refused
+					case <-time.After(10 * time.Second):
+						t.Error("tokens are still issued")
+					}
+					close(stop)
+					<-ended
+					if len(issued) < 4 {
+						t.Errorf("no race: %d tokens", len(issued))
+					}
+					if ending.name == "client" {
+						Settle() // nodes keep clients in memory
+					}
+					// As their owner sees them, and as anybody does at userinfo.
+					check := func(introspect bool) {
+						t.Helper()
+						for token := range issued {
+							for _, n := range []*Node{node, second} {
+								if a := n.Userinfo(t, token); a.Status != http.StatusUnauthorized {
+									t.Fatalf("a token survived: userinfo answers %d", a.Status)
+								}
+								for _, c := range ending.clients {
+									if introspect && n.Active(t, c, token) {
+										t.Fatal("a token survived")
+									}
+								}
+							}
+						}
+					}
+					check(ending.name != "client") // which cannot even ask
+					if ending.undo != nil {
+						inst.CLI(t, "", ending.undo...)
+					}
+					if ending.name == "user" {
+						check(true)
+					}
+				})
 			}
-			time.Sleep(100 * time.Millisecond)
-			inst.CLI(t, "", "user", "disable", bob.Username)
+		})
+		// Nor does a client get its own tokens back that it was issued by a node
+		// that had not heard of its end.
+		t.Run("H12_client_credentials", func(t *testing.T) {
+			var issued []string
+			refused := make(chan struct{})
+			go func() {
+				defer close(refused)
+				for n := node; ; n = map[bool]*Node{true: second, false: node}[n == node] {
+					a, err := n.TryPost("/oauth2/token", ended, credentials)
+					var body struct {
+						Access string `json:"access_token"`
+					}
+					if err != nil || a.Status != http.StatusOK || json.Unmarshal([]byte(a.Body), &body) != nil {
+						return
+					}
+					issued = append(issued, body.Access)
+				}
+			}()
 			time.Sleep(50 * time.Millisecond)
-			close(stop)
-			wg.Wait()
-			if len(issued) < 4 {
-				t.Errorf("no race: %d tokens", len(issued))
-			}
-			check := func() {
-				for token, c := range issued {
-					if node.Active(t, c, token) || second.Active(t, c, token) {
-						t.Fatal("a token survived its user's end")
-					}
+			inst.CLI(t, "", "client", "disable", ended.ID)
+			<-refused
+			Settle()
+			inst.CLI(t, "", "client", "enable", ended.ID)
+			Settle()
+			for _, token := range issued {
+				if node.Active(t, ended, token) || second.Active(t, ended, token) {
+					t.Fatal("a token survived its client's end")
 				}
 			}
-			check()
-			inst.CLI(t, "", "user", "enable", bob.Username)
-			check()
+			// What it gets now counts, once the seconds that nodes take are over.
+			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+				if second.Active(t, ended, node.Post(t, "/oauth2/token", ended, credentials).Tokens(t).Access) {
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("an enabled client gets no token that lives")
+				}
+			}
 		})
 		// The latest of all "not before" wins, whichever was set last.
 		t.Run("H10_not_before", func(t *testing.T) {
