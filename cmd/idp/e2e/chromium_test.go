@@ -456,6 +456,22 @@ func TestChromium(t *testing.T) {
 				t.Errorf("%s brings %q, want %q", mode, got, want)
 			}
 		}
+		// Who is vouched for hears of it by itself: the form posts itself under
+		// the pages' own policy, or by its button where no scripts run.
+		known := node.Register(t, node.InitialToken(t, "--verified"), fields{"application_type": "native", "redirect_uris": []string{application.URL + "/callback"}})
+		request := node.Issuer + "/oauth2/auth?" + known.Request(NewPKCE(), "scope", "admin", "response_mode", "form_post").Encode()
+		b.do(chromedp.Navigate(request))
+		if got := <-answers; got != "POST invalid_scope from " {
+			t.Errorf("the form that posts itself brings %q", got)
+		}
+		b.clean("form_post")
+		plain := newTab(t, browser, false)
+		plain.open(request)
+		plain.press("form-post-submit", http.StatusOK)
+		if got := <-answers; got != "POST invalid_scope from " {
+			t.Errorf("the form's button brings %q", got)
+		}
+		plain.clean("form_post without scripts")
 		refused(stranger, "query")
 		b.has("error", "Free calendar")
 		b.has("returns-to", "calendar.free.example")
