@@ -152,6 +152,17 @@ func TestDevRemembers(t *testing.T) {
 	}
 	serviceToken(t, second)
 	stop()
+	_, stdout, stderr := command(t, nil, "", "client", "get", "demo-web", "--data-dir", dir, "-o", "json")
+	var web struct {
+		PostLogout  []string `json:"post_logout_redirect_uris"`
+		Backchannel string   `json:"backchannel_logout_uri"`
+	}
+	if err := json.Unmarshal([]byte(stdout), &web); err != nil {
+		t.Fatalf("%v: %s%s", err, stdout, stderr)
+	}
+	if len(web.PostLogout) != 1 || web.PostLogout[0] != second.DemoApp+"/signed-out" || web.Backchannel != second.DemoApp+"/backchannel-logout" {
+		t.Errorf("sign-out did not follow the application: %+v", web)
+	}
 
 	third, stop := startDev(t, dir, "--reset")
 	if third.Users[0].Sub == first.Users[0].Sub || third.Users[0].Password == first.Users[0].Password {
