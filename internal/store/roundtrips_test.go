@@ -111,6 +111,40 @@ func TestRoundTripsOnTheWire(t *testing.T) {
 			events := make([]idp.Event, 100)
 			return func(ctx context.Context) error { return s.AppendEvents(ctx, events) }
 		},
+		"Factors": func() func(context.Context) error {
+			return func(ctx context.Context) error {
+				_, err := s.Factors(ctx, u.ID)
+				return err
+			}
+		},
+		"UseAuthenticator": func() func(context.Context) error {
+			a := authenticatorOf(t, u.ID)
+			require.NoError(t, s.AddAuthenticator(t.Context(), a, event(idp.EventFactorAdded)))
+			return func(ctx context.Context) error {
+				return s.UseAuthenticator(ctx, u.ID, a.ID, a.LastStep+1, now, event(idp.EventFactorUsed))
+			}
+		},
+		"UseRecoveryCode": func() func(context.Context) error {
+			require.NoError(t, s.ReplaceRecoveryCodes(t.Context(), u.ID, []string{"code"}, now, event(idp.EventFactorAdded)))
+			return func(ctx context.Context) error {
+				return s.UseRecoveryCode(ctx, u.ID, "code", now, event(idp.EventFactorUsed))
+			}
+		},
+		"PasskeyState": func() func(context.Context) error {
+			p := passkeyOf(t, u.ID)
+			addPasskey(t, s, p)
+			return func(ctx context.Context) error {
+				_, err := s.PasskeyState(ctx, p.ID)
+				return err
+			}
+		},
+		"UsePasskey": func() func(context.Context) error {
+			p, c := passkeyOf(t, u.ID), challenge(t)
+			addPasskey(t, s, p)
+			return func(ctx context.Context) error {
+				return s.UsePasskey(ctx, idp.PasskeyUse{CredentialID: p.ID, UserID: u.ID, SignCount: p.SignCount + 1, At: now}, c, event(idp.EventFactorUsed))
+			}
+		},
 		"Take": func() func(context.Context) error {
 			return func(ctx context.Context) error {
 				_, err := s.Take(ctx, "key", now, time.Microsecond, 100)
