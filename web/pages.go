@@ -3,9 +3,12 @@ package web
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
+	"io/fs"
+	"slices"
 	"strings"
 	"time"
 )
@@ -187,6 +190,11 @@ type Config struct {
 	// DefaultLanguage is for people of whom nothing better is known: a tag of
 	// the catalogue; empty is English.
 	DefaultLanguage string
+	// Directory holds the operator's own templates, words and static files,
+	// which go over ours; nil for none.
+	Directory fs.FS
+	// Accent and AccentDark colour what matters, as #RRGGBB; empty for ours.
+	Accent, AccentDark string
 }
 
 // Pages renders the pages and serves the files that they refer to.
@@ -196,41 +204,89 @@ type Pages struct {
 	static    *static
 }
 
-// New parses the templates, reads the words and hashes the static files.
+// New parses the templates, reads the words and hashes the static files. What
+// is wrong with the operator's part is a *[Fault] that names file and line.
 func New(cfg Config) (*Pages, error) {
-	words, err := NewWords(cfg.DefaultLanguage)
-	if err != nil {
-		return nil, fmt.Errorf("web: %w", err)
+	p := &Pages{templates: map[string]map[string]*template.Template{}}
+	var further []fs.FS
+	if cfg.Directory != nil {
+		if err := checkDirectory(cfg.Directory); err != nil {
+			return nil, &Fault{"directory", err}
+		}
+		further = []fs.FS{cfg.Directory}
 	}
-	files, err := newStatic()
+	var err error
+	if p.Words, err = NewWords("", further...); err != nil {
+		return nil, &Fault{"directory", err}
+	}
+	if err := p.Words.fallBackTo(cfg.DefaultLanguage); err != nil {
+		return nil, &Fault{"default_language", err}
+	}
+	look, err := accents(cfg.Accent, cfg.AccentDark)
 	if err != nil {
 		return nil, err
 	}
-	p := &Pages{Words: words, templates: map[string]map[string]*template.Template{}, static: files}
-	layout, err := template.New("layout.html").
-		Funcs(p.functions(words.fallback)).
-		Option("missingkey=error").
-		ParseFS(templates, "templates/layout.html")
-	if err != nil {
-		return nil, fmt.Errorf("web: %w", err)
+	if p.static, err = newStatic(append([]fs.FS{staticFiles}, further...), map[string][]byte{"look.css": look}); err != nil {
+		return nil, &Fault{"directory", err}
 	}
-	for _, page := range []page{
-		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{}, ErrorReturnPage{},
-	} {
-		if err := p.parse(layout, page.template()); err != nil {
-			return nil, fmt.Errorf("web: %w", err)
+	if err := p.parseAll(append([]fs.FS{templates}, further...)); err != nil {
+		return nil, &Fault{"directory", templateFault(err)}
+	}
+	if cfg.Directory != nil {
+		if err := p.try(); err != nil {
+			return nil, &Fault{"directory", templateFault(err)}
 		}
 	}
 	return p, nil
 }
 
+// templateFault takes off what comes before the file in an error of a template.
+func templateFault(err error) error {
+	said := err.Error()
+	for _, prefix := range []string{"web: ", "html/template: ", "html/template:", "template: "} {
+		said = strings.TrimPrefix(said, prefix)
+	}
+	return errors.New("templates/" + said)
+}
+
+// parseAll parses the template of every page. Of two files of a name, the one
+// in the later directory counts.
+func (p *Pages) parseAll(directories []fs.FS) error {
+	layout, err := parseLast(template.New("layout.html").Funcs(p.functions(p.fallback)).Option("missingkey=error"), directories, "layout.html")
+	if err != nil {
+		return err
+	}
+	for _, page := range []page{
+		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{}, ErrorReturnPage{},
+	} {
+		if err := p.parse(layout, directories, page.template()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parseLast(t *template.Template, directories []fs.FS, name string) (*template.Template, error) {
+	for _, directory := range slices.Backward(directories) {
+		raw, err := fs.ReadFile(directory, "templates/"+name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return t.New(name).Parse(string(raw))
+	}
+	return nil, fmt.Errorf("%s: no such file", name)
+}
+
 // parse reads one page's template, and binds its functions to each language.
-func (p *Pages) parse(layout *template.Template, name string) error {
+func (p *Pages) parse(layout *template.Template, directories []fs.FS, name string) error {
 	all, err := layout.Clone()
 	if err != nil {
 		return err
 	}
-	if all, err = all.ParseFS(templates, "templates/"+name); err != nil {
+	if _, err = parseLast(all, directories, name); err != nil {
 		return err
 	}
 	for tag, l := range p.languages {
@@ -255,6 +311,8 @@ func (p *Pages) parse(layout *template.Template, name string) error {
 //	{{date .At}} {{moment .At}}               a time.Time in a <time>
 //	{{language}} {{languages}}                the page's own, and all there are
 //	{{asset "style.css"}}                     the address of a static file, below the issuer's
+//	{{with optional "extra.css"}}             the same, empty when there is no such file
+//	{{logo.Light}} {{logo.Dark}}              the address of the operator's logo; empty for none
 func (p *Pages) functions(l *language) template.FuncMap {
 	text := func(what any, values []any) (*Text, error) {
 		switch what := what.(type) {
@@ -285,7 +343,9 @@ func (p *Pages) functions(l *language) template.FuncMap {
 		"moment":    func(at time.Time) template.HTML { return timeElement(at, l.moment(at)) },
 		"language":  func() Language { return l.Language },
 		"languages": p.Languages,
-		"asset":     p.static.asset,
+		"asset":     func(name string) (string, error) { return p.static.asset(name) },
+		"optional":  func(name string) string { address, _ := p.static.asset(name); return address },
+		"logo":      func() Logo { return p.static.logo() },
 	}
 }
 

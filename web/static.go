@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"mime"
@@ -28,24 +29,44 @@ type file struct {
 	body        []byte
 }
 
-func newStatic() (*static, error) {
-	entries, err := fs.ReadDir(staticFiles, "static")
-	if err != nil {
-		return nil, fmt.Errorf("web: %w", err)
-	}
+// newStatic reads static/ of each directory, the later over the earlier, and
+// takes in what was made here. Empty files are none.
+func newStatic(directories []fs.FS, made map[string][]byte) (*static, error) {
 	s := &static{names: map[string]string{}, files: map[string]file{}}
-	for _, entry := range entries {
-		body, err := staticFiles.ReadFile("static/" + entry.Name())
-		if err != nil {
-			return nil, fmt.Errorf("web: %w", err)
+	for _, directory := range directories {
+		entries, err := fs.ReadDir(directory, "static")
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
-		sum := sha256.Sum256(body)
-		extension := path.Ext(entry.Name())
-		name := strings.TrimSuffix(entry.Name(), extension) + "." + hex.EncodeToString(sum[:6]) + extension
-		s.names[entry.Name()] = name
-		s.files[name] = file{contentType: contentType(extension), body: body}
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			if strings.HasPrefix(entry.Name(), ".") {
+				continue
+			}
+			body, err := fs.ReadFile(directory, "static/"+entry.Name())
+			if err != nil {
+				return nil, err
+			}
+			s.add(entry.Name(), body)
+		}
+	}
+	for name, body := range made {
+		s.add(name, body)
 	}
 	return s, nil
+}
+
+func (s *static) add(name string, body []byte) {
+	if len(body) == 0 {
+		return
+	}
+	sum := sha256.Sum256(body)
+	extension := path.Ext(name)
+	hashed := strings.TrimSuffix(name, extension) + "." + hex.EncodeToString(sum[:6]) + extension
+	s.names[name] = hashed
+	s.files[hashed] = file{contentType: contentType(extension), body: body}
 }
 
 // contentType does not ask the machine's own table for what we ship.
@@ -58,7 +79,7 @@ func contentType(extension string) string {
 	case ".svg":
 		return "image/svg+xml"
 	}
-	return mime.TypeByExtension(extension)
+	return mime.TypeByExtension(extension) // the operator's pictures
 }
 
 // asset returns the path of the named file below the issuer's own.

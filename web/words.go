@@ -86,12 +86,16 @@ func NewWords(fallback string, further ...fs.FS) (*Words, error) {
 			return nil, err
 		}
 	}
-	found, ok := w.languages[strings.ToLower(cmp.Or(fallback, source))]
+	return w, w.fallBackTo(fallback)
+}
+
+func (w *Words) fallBackTo(tag string) error {
+	found, ok := w.languages[strings.ToLower(cmp.Or(tag, source))]
 	if !ok {
-		return nil, fmt.Errorf("no words in the language %q: there are %s", fallback, strings.Join(w.Tags(), ", "))
+		return fmt.Errorf("there are no words in %q; there are some in %s", tag, strings.Join(w.Tags(), ", "))
 	}
 	w.fallback = found
-	return w, nil
+	return nil
 }
 
 // Languages lists the languages by tag.

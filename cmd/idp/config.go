@@ -14,6 +14,7 @@ import (
 
 	"idp/internal/idp"
 	"idp/internal/tokens"
+	"idp/web"
 )
 
 // Config is everything that can be configured. A field's yaml tag is its key;
@@ -39,6 +40,7 @@ type Config struct {
 
 	Registration RegistrationConfig `yaml:"registration"`
 	Mail         MailConfig         `yaml:"mail"`
+	Pages        PagesConfig        `yaml:"pages"`
 
 	Audit     AuditConfig     `yaml:"audit"`
 	Lifetimes LifetimesConfig `yaml:"lifetimes"`
@@ -110,6 +112,15 @@ type MailConfig struct {
 	From         string     `yaml:"from" allowed:"an address such as accounts@example.com, or with a name: Example <accounts@example.com>"`
 	ReplyTo      string     `yaml:"reply_to" allowed:"an address such as help@example.com"`
 	PrintToLog   bool       `yaml:"print_to_log"` // where there is no host; links in a log are secrets
+}
+
+// PagesConfig is how the pages look, and in which language they are where
+// nothing tells of another.
+type PagesConfig struct {
+	Directory       string `yaml:"directory" allowed:"the path of a directory with templates, words and static files"`
+	DefaultLanguage string `yaml:"default_language" allowed:"the tag of a language that there are words in, such as de"`
+	Accent          string `yaml:"accent" allowed:"a colour such as #0b5c55"`
+	AccentDark      string `yaml:"accent_dark" allowed:"a colour such as #6cd0c0"`
 }
 
 // AuditConfig rules the audit log. In strict mode no token leaves before its
@@ -285,6 +296,15 @@ func (l *loader) validate() {
 	l.validateSecurityTxt()
 	l.validateStatements()
 	l.validateMail()
+	if c.Pages != (PagesConfig{}) {
+		if _, err := c.Pages.pages(); err != nil {
+			setting := "directory"
+			if fault, ok := errors.AsType[*web.Fault](err); ok {
+				setting = fault.Setting
+			}
+			l.faultAt("pages."+setting, err.Error())
+		}
+	}
 	l.notAbove("lifetimes.refresh_idle", c.Lifetimes.RefreshIdle, "lifetimes.refresh_absolute", c.Lifetimes.RefreshAbsolute)
 	l.notAbove("lifetimes.session_idle", c.Lifetimes.SessionIdle, "lifetimes.session_absolute", c.Lifetimes.SessionAbsolute)
 	l.notAbove("keys.publish_ahead", c.Keys.PublishAhead, "keys.rotate_every", c.Keys.RotateEvery)
@@ -303,6 +323,21 @@ func (l *loader) validateStatements() {
 			l.faultAt("registration.statement_algs", l.allowed("registration.statement_algs"))
 		}
 	}
+}
+
+// pages builds the pages as they are configured. An error of what was
+// configured is a *web.Fault.
+func (c *PagesConfig) pages() (*web.Pages, error) {
+	cfg := web.Config{DefaultLanguage: c.DefaultLanguage, Accent: c.Accent, AccentDark: c.AccentDark}
+	if c.Directory != "" {
+		if info, err := os.Stat(c.Directory); err != nil {
+			return nil, errors.New("cannot be read: " + fileReason(err))
+		} else if !info.IsDir() {
+			return nil, errors.New("is not a directory")
+		}
+		cfg.Directory = os.DirFS(c.Directory)
+	}
+	return web.New(cfg)
 }
 
 // roots returns the authorities that outbound requests trust.

@@ -172,9 +172,9 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	if err := d.rememberIssuer(ctx); err != nil {
 		return nil, err
 	}
-	pages, err := web.New(web.Config{})
+	pages, err := cfg.Pages.pages()
 	if err != nil {
-		return nil, err
+		return nil, withCode(exitConfiguration, fmt.Errorf("pages: %w", err))
 	}
 	lifetimes := cfg.idpLifetimes()
 	n := &node{database: d, pages: pages}

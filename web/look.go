@@ -1,0 +1,132 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Fault is something in the operator's look that cannot be served.
+type Fault struct {
+	Setting string // the field of Config, as the configuration spells it
+	Reason  error
+}
+
+func (f *Fault) Error() string { return f.Reason.Error() }
+func (f *Fault) Unwrap() error { return f.Reason }
+
+// Logo is the operator's own: addresses below the issuer's, empty for the mark
+// that comes with the program.
+type Logo struct{ Light, Dark string }
+
+// logo looks for logo.svg or logo.png, and for the dark theme logo-dark.
+func (s *static) logo() Logo {
+	find := func(name string) string {
+		for _, extension := range []string{".svg", ".png"} {
+			if address, err := s.asset(name + extension); err == nil {
+				return address
+			}
+		}
+		return ""
+	}
+	l := Logo{find("logo"), find("logo-dark")}
+	if l.Dark == "" {
+		l.Dark = l.Light
+	}
+	return l
+}
+
+var (
+	staticName   = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]*$`)
+	staticSuffix = []string{".css", ".js", ".svg", ".png", ".jpg", ".webp", ".ico"}
+)
+
+// checkDirectory refuses what nothing would ever look at: a template of no page
+// and a static file that cannot be served.
+func checkDirectory(directory fs.FS) error {
+	entries, err := fs.ReadDir(directory, ".")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !slices.Contains([]string{"templates", "words", "static"}, entry.Name()) && !strings.HasPrefix(entry.Name(), ".") {
+			return fmt.Errorf("%s: there are templates, words and static, and nothing else is read", entry.Name())
+		}
+	}
+	for _, folder := range []string{"templates", "words", "static"} {
+		entries, err := fs.ReadDir(directory, folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			name := path.Join(folder, entry.Name())
+			switch extension := path.Ext(name); {
+			case strings.HasPrefix(entry.Name(), "."):
+			case entry.IsDir():
+				return fmt.Errorf("%s: folders in %s are not read", name, folder)
+			case folder == "templates":
+				if _, err := fs.Stat(templates, name); err != nil {
+					return fmt.Errorf("%s: no page has such a template", name)
+				}
+			case folder == "words" && extension != ".json":
+				return fmt.Errorf("%s: files of words end in .json", name)
+			case folder == "static" && (!staticName.MatchString(entry.Name()) || !slices.Contains(staticSuffix, extension)):
+				return fmt.Errorf("%s: static files have plain names that end in %s", name, strings.Join(staticSuffix, ", "))
+			}
+		}
+	}
+	return nil
+}
+
+// try renders every page in every language, so that a template that cannot be
+// rendered is found before a person meets it.
+func (p *Pages) try() error {
+	for _, l := range p.Languages() {
+		for _, page := range specimens(l.Tag) {
+			if err := p.Render(io.Discard, page); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// specimens are pages with nothing on them that need not be, and with all.
+func specimens(tag string) []any {
+	text := Verbatim("text")
+	layout := Layout{Lang: tag, Base: "/base", Host: "host", Here: "/base/here", Theme: "dark"}
+	client := Client{Name: "name", Initial: "n", Logo: "https://a.example", Site: "https://a.example", Policy: "https://a.example", Terms: "https://a.example", Unverified: true}
+	account := Account{Name: "name", Username: "username", Initial: "n"}
+	fields := []Field{{"name", "value"}}
+	bare := Layout{Lang: tag}
+	return []any{
+		LoginPage{Layout: bare},
+		LoginPage{layout, &client, "flow", "username", text, text, text},
+		AccountPage{Layout: bare},
+		AccountPage{layout, &client, account, "flow"},
+		ConsentPage{Layout: bare},
+		ConsentPage{layout, client, account, "flow", "flow", []ScopeGroup{{"name", []Scope{{text, text, true}}}}, true, text, true, true},
+		LogoutPage{Layout: bare},
+		LogoutPage{layout, &client, account, "flow"},
+		SignedOutPage{Layout: bare},
+		SignedOutPage{layout, &client, template.URL("https://a.example"), true, []string{"https://a.example"}},
+		CheckSessionPage{layout, "cookie"},
+		HomePage{Layout: bare},
+		HomePage{layout, &account},
+		FormPostPage{layout, "https://a.example", fields},
+		ErrorPage{Layout: bare},
+		ErrorPage{layout, text, text, "code", "request", "/again"},
+		ErrorReturnPage{Layout: bare},
+		ErrorReturnPage{Layout: layout, Heading: text, Client: client, Message: text, Code: "code", ReturnsTo: text, Link: "https://a.example", RequestID: "request"},
+		ErrorReturnPage{Layout: layout, Heading: text, Client: client, Message: text, Code: "code", ReturnsTo: text, Action: "https://a.example", Fields: fields},
+	}
+}
