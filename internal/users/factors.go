@@ -70,8 +70,9 @@ type FactorsConfig struct {
 //   - MakeRecoveryCodes gives a new list, to be shown once.
 //   - Passkeys are asked for by BeginPasskeySignIn, on the first page without a
 //     user and on the second with the user of the proof; FinishPasskeySignIn
-//     says who it is and which factors to add to the proof. BeginPasskey-
-//     Registration and FinishPasskeyRegistration add one.
+//     says who it is and which factors to add to the proof.
+//   - BeginPasskeyRegistration and FinishPasskeyRegistration add a passkey;
+//     BeginPasskeyUpgrade offers one after a password.
 //
 // Errors of the database wrap idp.ErrUnavailable and are never a refusal of
 // what was typed.

@@ -57,8 +57,9 @@ const (
 // Ceremony is what a page needs to ask the browser for a passkey.
 type Ceremony struct {
 	// Options is the JSON object {"publicKey": …}, to be put where a script
-	// finds it: its member is for PublicKeyCredential.parseCreationOptionsFromJSON
-	// or parseRequestOptionsFromJSON. It holds no secret.
+	// finds it: that member is for PublicKeyCredential.parseCreationOptionsFromJSON
+	// or parseRequestOptionsFromJSON, and a member "mediation" goes to create()
+	// beside it. It holds no secret.
 	Options json.RawMessage
 	// Sealed is for a hidden field; the Finish methods want it back beside the
 	// credential's toJSON(). It is good once, for five minutes, and in the
@@ -73,6 +74,7 @@ type ceremony struct {
 	UserID    string    `json:"i,omitempty"`
 	Allowed   [][]byte  `json:"a,omitempty"` // of the known user; nil asks for any
 	Required  bool      `json:"v,omitempty"` // user verification
+	Quiet     bool      `json:"q,omitempty"` // made in passing: see BeginPasskeyUpgrade
 }
 
 // Where the state is sealed for. The browser is the flow's or the session's
@@ -171,6 +173,19 @@ func (f *Factors) PasskeysAvailable() bool { return f.rp != nil }
 // Errors: idp.ErrNotFound where there are no passkeys, *idp.InvalidError that
 // names "passkeys" when the person has too many.
 func (f *Factors) BeginPasskeyRegistration(ctx context.Context, user idp.User, browser []byte) (Ceremony, error) {
+	return f.beginRegistration(ctx, user, browser, protocol.MediationDefault)
+}
+
+// BeginPasskeyUpgrade is BeginPasskeyRegistration for somebody who has just
+// signed in with a password: the browser may make the passkey in passing, where
+// its password manager allows that (conditional mediation, WebAuthn section
+// 5.1.3). Nobody need have touched anything then, so FinishPasskeyRegistration
+// may say that no factor was proven.
+func (f *Factors) BeginPasskeyUpgrade(ctx context.Context, user idp.User, browser []byte) (Ceremony, error) {
+	return f.beginRegistration(ctx, user, browser, protocol.MediationConditional)
+}
+
+func (f *Factors) beginRegistration(ctx context.Context, user idp.User, browser []byte, mediation protocol.CredentialMediationRequirement) (Ceremony, error) {
 	if f.rp == nil {
 		return Ceremony{}, fmt.Errorf("users: an issuer without a domain has no passkeys: %w", idp.ErrNotFound)
 	}
@@ -188,13 +203,15 @@ func (f *Factors) BeginPasskeyRegistration(ctx context.Context, user idp.User, b
 		return Ceremony{}, fmt.Errorf("users: register a passkey: %w", err)
 	}
 	person := passkeyUser{user: user, handle: handle, passkeys: has.Passkeys}
-	creation, session, err := f.rp.BeginRegistration(person,
+	creation, session, err := f.rp.BeginMediatedRegistration(person, mediation,
 		webauthn.WithCredentialParameters(passkeyParameters()),
 		webauthn.WithExclusions(webauthn.Credentials(person.WebAuthnCredentials()).CredentialDescriptors()))
 	if err != nil {
 		return Ceremony{}, fmt.Errorf("users: register a passkey: %w", err)
 	}
-	return f.ceremony(creation, registrationPlace(user.ID, browser), ceremony{Challenge: session.Challenge, UserID: user.ID})
+	return f.ceremony(creation, registrationPlace(user.ID, browser), ceremony{
+		Challenge: session.Challenge, UserID: user.ID, Quiet: mediation == protocol.MediationConditional,
+	})
 }
 
 // PasskeyRequest says how a passkey is asked for.
@@ -310,6 +327,9 @@ func (f *Factors) session(state ceremony, handle []byte) webauthn.SessionData {
 	if state.Required {
 		s.UserVerification = protocol.VerificationRequired
 	}
+	if state.Quiet {
+		s.Mediation = protocol.MediationConditional
+	}
 	return s
 }
 
@@ -326,7 +346,7 @@ func (f *Factors) check(state ceremony, ceremonyType protocol.CeremonyType, c pr
 		return reasonOrigin
 	case !slices.Equal(a.RPIDHash, rpIDHash):
 		return reasonRPID
-	case !a.Flags.HasUserPresent():
+	case !a.Flags.HasUserPresent() && !state.Quiet:
 		return reasonPresence
 	case state.Required && !a.Flags.HasUserVerified():
 		return reasonVerification
@@ -390,6 +410,9 @@ func (f *Factors) FinishPasskeyRegistration(ctx context.Context, user idp.User, 
 		return idp.Passkey{}, nil, fmt.Errorf("users: register a passkey: %w", err)
 	case err != nil:
 		return idp.Passkey{}, nil, fmt.Errorf("users: register a passkey: %w", err)
+	}
+	if !data.Flags.HasUserPresent() {
+		return p, nil, nil
 	}
 	return p, passkeyFactors(p, data.Flags.HasUserVerified()), nil
 }

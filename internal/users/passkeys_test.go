@@ -619,6 +619,25 @@ func TestAttack_Q14_VerificationMustBeKnown(t *testing.T) {
 	})
 }
 
+// WebAuthn section 7.1 step 15: what is made in passing needs no touch, and
+// proves nothing then; using it does.
+func TestPasskeyMadeInPassing(t *testing.T) {
+	eachFactorWorld(t, nil, func(t *testing.T, w *factorWorld) {
+		ctx := t.Context()
+		for _, flags := range []byte{flagEligible | flagBackedUp, flagEligible | flagPresent} {
+			c, err := w.BeginPasskeyUpgrade(ctx, w.alice, here)
+			require.NoError(t, err)
+			require.Contains(t, string(c.Options), `"mediation":"conditional"`)
+			d := newDevice(t, flags)
+			_, factors, err := w.FinishPasskeyRegistration(ctx, w.alice, here, c.Sealed, "", d.create(t, c))
+			require.NoError(t, err)
+			require.Equal(t, flags&flagPresent != 0, len(factors) > 0)
+			_, _, err = w.signIn(t, users.PasskeyRequest{}, d)
+			require.Equal(t, flags&flagPresent != 0, err == nil)
+		}
+	})
+}
+
 // WebAuthn ties passkeys to a domain.
 func TestPasskeysNeedADomain(t *testing.T) {
 	t.Parallel()
