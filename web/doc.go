@@ -7,5 +7,7 @@
 // Content-Security-Policy. It knows no domain type and no HTTP status: whoever
 // serves a page fills its struct with plain words.
 //
+// It also holds what mail looks like: see mail.go.
+//
 // Read pages.go first, then templates/layout.html.
 package web

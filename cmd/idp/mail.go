@@ -11,12 +11,13 @@ import (
 
 	"idp/internal/idp"
 	"idp/internal/mail"
+	"idp/web"
 )
 
 // sender returns what sends this server's mail: to the configured server, else
 // to a log that somebody sits at, else nothing does. It is nil then.
 func (d *database) sender(log io.Writer) (*mail.Sender, error) {
-	renderer, err := mail.NewRenderer(d.cfg.Issuer)
+	renderer, err := mailRenderer(d.cfg.Issuer)
 	if err != nil {
 		return nil, err
 	}
@@ -36,6 +37,14 @@ func (d *database) sender(log io.Writer) (*mail.Sender, error) {
 	return mail.New(mail.Config{
 		Store: d.store, Opener: d.master, Renderer: renderer, Transport: transport, Now: d.now, Logger: d.logger,
 	}), nil
+}
+
+func mailRenderer(issuer string) (*mail.Renderer, error) {
+	words, err := web.NewWords("")
+	if err != nil {
+		return nil, err
+	}
+	return mail.NewRenderer(issuer, words)
 }
 
 func (a *app) mailCommand() *cobra.Command {
@@ -130,7 +139,7 @@ func (a *app) mailShow() *cobra.Command {
 			if d.issuer == "" {
 				return withCode(exitConfiguration, errors.New("issuer: set it, links lead there"))
 			}
-			renderer, err := mail.NewRenderer(d.issuer)
+			renderer, err := mailRenderer(d.issuer)
 			if err != nil {
 				return err
 			}
@@ -174,7 +183,7 @@ func (a *app) mailTest() *cobra.Command {
 			case d.issuer == "":
 				return withCode(exitConfiguration, errors.New("issuer: set it, messages come in its name"))
 			}
-			renderer, err := mail.NewRenderer(d.issuer)
+			renderer, err := mailRenderer(d.issuer)
 			if err != nil {
 				return err
 			}

@@ -19,7 +19,7 @@
 // Links are paths; they become addresses here, below the configured issuer.
 //
 // A new kind of message is a struct and a line in idp/mail.go, a case in
-// letter.go, and texts under mail.KIND in web/mail/en.json.
+// letter.go, and its texts in web/words.
 //
 // It promises:
 //   - that what a message says, its links and its address lie in the database

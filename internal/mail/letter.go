@@ -28,12 +28,12 @@ type Renderer struct {
 }
 
 // NewRenderer returns a Renderer of an issuer's mail.
-func NewRenderer(issuer string) (*Renderer, error) {
+func NewRenderer(issuer string, words *web.Words) (*Renderer, error) {
 	u, err := url.Parse(issuer)
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("mail: the issuer %q is no address", issuer)
 	}
-	mails, err := web.NewMails()
+	mails, err := web.NewMails(words)
 	if err != nil {
 		return nil, err
 	}
@@ -58,73 +58,118 @@ func (r *Renderer) Render(id idp.ID, date time.Time, m idp.Mail) (Message, error
 
 // letter says which words a message needs.
 func (r *Renderer) letter(m idp.Mail) (web.Letter, error) {
+	host := r.issuer.Host
+	l := web.Letter{Lang: m.Language, Host: host, Home: r.issuer.String(), Greeting: web.Say("mail.greeting_nameless")}
+	if name := tame(m.Name); name != "" {
+		l.Greeting = web.Say("mail.greeting", "name", name)
+	}
 	zone, err := time.LoadLocation(m.Zone)
 	if err != nil || m.Zone == "Local" {
 		zone = time.UTC
 	}
-	l := web.Letter{
-		Kind: string(m.Message.Kind()), Lang: m.Language, Host: r.issuer.Host, Home: r.issuer.String(), Name: tame(m.Name),
-		Variants: map[string]string{}, Words: map[string]string{}, Terms: map[string]string{}, Times: map[string]time.Time{},
-	}
-	var link idp.MailLink
 	happened := func(at time.Time, device, remoteAddr string) {
-		l.Facts = append(l.Facts, web.LetterFact{Name: "when", Time: at.In(zone)})
+		l.Facts = append(l.Facts, web.LetterFact{Label: web.Say("mail.when"), Time: at.In(zone)})
 		if device != "" {
-			l.Facts = append(l.Facts, web.LetterFact{Name: "device", Text: tame(device)})
+			l.Facts = append(l.Facts, web.LetterFact{Label: web.Say("mail.device"), Text: tame(device)})
 		}
 		if remoteAddr != "" {
-			l.Facts = append(l.Facts, web.LetterFact{Name: "address", Text: tame(remoteAddr)})
+			l.Facts = append(l.Facts, web.LetterFact{Label: web.Say("mail.address"), Text: tame(remoteAddr)})
 		}
 	}
-	leads := func(to idp.MailLink, until time.Time) { link, l.Times["until"] = to, until.In(zone) }
-	home := false
+	// leads is for links of the message's own, home for the account.
+	leads := func(button *web.Text, to idp.MailLink) {
+		l.Button, l.Secret = button, true
+		l.Link, err = r.link(to)
+	}
+	home := func() { l.Button, l.Link = web.Say("mail.account"), l.Home+"/" }
+	err = nil
 	switch m := m.Message.(type) {
 	case idp.InvitationMail:
-		leads(m.Link, m.ExpiresAt)
-		if l.Words["by"] = tame(m.InvitedBy); l.Words["by"] == "" {
-			l.Variants["before"] = "nobody"
+		l.Subject, l.Title = web.Say("mail.invitation_subject", "host", host), web.Say("mail.invitation_title")
+		l.Before = []*web.Text{web.Say("mail.invitation_nobody", "host", host)}
+		if by := tame(m.InvitedBy); by != "" {
+			l.Before = []*web.Text{web.Say("mail.invitation_by", "by", by, "host", host)}
 		}
+		leads(web.Say("mail.invitation_button"), m.Link)
+		l.After = []*web.Text{web.Say("mail.invitation_after", "until", m.ExpiresAt.In(zone))}
 	case idp.VerifyAddressMail:
-		leads(m.Link, m.ExpiresAt)
+		l.Subject, l.Title = web.Say("mail.verify_subject", "host", host), web.Say("mail.verify_title")
+		l.Before = []*web.Text{web.Say("mail.verify_before", "host", host)}
+		leads(web.Say("mail.verify_button"), m.Link)
+		l.After = []*web.Text{web.Say("mail.verify_after", "until", m.ExpiresAt.In(zone))}
 	case idp.ResetPasswordMail:
-		leads(m.Link, m.ExpiresAt)
-		l.Facts = []web.LetterFact{{Name: "username", Text: tame(m.Username)}}
+		l.Subject, l.Title = web.Say("mail.reset_subject", "host", host), web.Say("mail.reset_title")
+		l.Before = []*web.Text{web.Say("mail.reset_before", "host", host)}
+		leads(web.Say("mail.reset_button"), m.Link)
+		l.Facts = []web.LetterFact{{Label: web.Say("mail.username"), Text: tame(m.Username)}}
+		l.After = []*web.Text{web.Say("mail.reset_after", "until", m.ExpiresAt.In(zone), "host", host)}
 	case idp.PasswordChangedMail:
+		l.Subject, l.Title = web.Say("mail.password_subject", "host", host), web.Say("mail.password_title")
+		l.Before = []*web.Text{web.Say("mail.password_before", "host", host)}
 		happened(m.At, m.Device, m.RemoteAddr)
-		home = true
+		home()
+		l.After = []*web.Text{web.Say("mail.password_after")}
 	case idp.FactorChangedMail:
+		l.Subject, l.Title = web.Say("mail.factor_subject", "host", host), factorTitle(m)
+		l.Before = []*web.Text{web.Say("mail.factor_added", "host", host)}
+		if m.Change == idp.MailFactorRemoved {
+			l.Before = []*web.Text{web.Say("mail.factor_removed", "host", host)}
+		}
 		happened(m.At, m.Device, m.RemoteAddr)
-		l.Terms["factor"] = "mail.factor." + string(m.Factor)
-		l.Variants["title"], l.Variants["before"] = string(m.Change), string(m.Change)
-		home = true
+		home()
+		l.After = []*web.Text{web.Say("mail.factor_after")}
 	case idp.NewDeviceMail:
+		l.Subject, l.Title = web.Say("mail.new_device_subject", "host", host), web.Say("mail.new_device_title")
+		l.Before = []*web.Text{web.Say("mail.new_device_before", "host", host)}
 		happened(m.At, m.Device, m.RemoteAddr)
-		home = true
+		home()
+		l.After = []*web.Text{web.Say("mail.new_device_after")}
 	case idp.AddressChangedMail:
-		leads(m.Undo, m.ExpiresAt)
+		l.Subject, l.Title = web.Say("mail.address_subject", "host", host), web.Say("mail.address_title")
+		l.Before = []*web.Text{web.Say("mail.address_before", "host", host), web.Say("mail.address_undo")}
+		leads(web.Say("mail.address_button"), m.Undo)
 		happened(m.At, "", "")
-		l.Facts = append(l.Facts, web.LetterFact{Name: "new_address", Text: inPart(m.NewAddress)})
+		l.Facts = append(l.Facts, web.LetterFact{Label: web.Say("mail.new_address"), Text: inPart(m.NewAddress)})
+		l.After = []*web.Text{web.Say("mail.address_after", "until", m.ExpiresAt.In(zone))}
 	case idp.TokenReplayedMail:
+		application := tame(m.Application)
+		l.Subject, l.Title = web.Say("mail.replayed_subject", "host", host), web.Say("mail.replayed_title")
+		l.Before = []*web.Text{web.Say("mail.replayed_before", "application", application, "host", host)}
 		happened(m.At, "", "")
-		l.Words["application"] = tame(m.Application)
-		l.Facts = append(l.Facts, web.LetterFact{Name: "application", Text: tame(m.Application)})
-		home = true
+		l.Facts = append(l.Facts, web.LetterFact{Label: web.Say("mail.application"), Text: application})
+		home()
+		l.After = []*web.Text{web.Say("mail.replayed_after", "application", application)}
 	case idp.AccountDisabledMail:
+		l.Subject, l.Title = web.Say("mail.disabled_subject", "host", host), web.Say("mail.disabled_title")
+		l.Before = []*web.Text{web.Say("mail.disabled_before", "host", host)}
 		happened(m.At, "", "")
+		l.After = []*web.Text{web.Say("mail.disabled_after")}
 	case idp.TestMail:
+		l.Subject, l.Title = web.Say("mail.test_subject", "host", host), web.Say("mail.test_title")
+		l.Before = []*web.Text{web.Say("mail.test_before", "host", host)}
 		happened(m.At, "", "")
 	default:
 		return web.Letter{}, fmt.Errorf("mail: there are no words for %T", m)
 	}
+	return l, err
+}
+
+// factorTitle says what happened to which way to sign in.
+func factorTitle(m idp.FactorChangedMail) *web.Text {
+	added := m.Change != idp.MailFactorRemoved
 	switch {
-	case link != "":
-		l.Secret = true
-		l.Link, err = r.link(link)
-		return l, err
-	case home:
-		l.Link = l.Home + "/"
+	case m.Factor == idp.MailFactorPasskey && added:
+		return web.Say("mail.passkey_added")
+	case m.Factor == idp.MailFactorPasskey:
+		return web.Say("mail.passkey_removed")
+	case m.Factor == idp.MailFactorAuthenticator && added:
+		return web.Say("mail.authenticator_added")
+	case m.Factor == idp.MailFactorAuthenticator:
+		return web.Say("mail.authenticator_removed")
+	case added:
+		return web.Say("mail.codes_added")
 	}
-	return l, nil
+	return web.Say("mail.codes_removed")
 }
 
 // link makes a path below the issuer an address. What would lead elsewhere is

@@ -138,7 +138,7 @@ func (s *SMTP) message(m Message) (*gomail.Msg, error) {
 	if err := msg.To(m.To); err != nil {
 		return nil, err
 	}
-	msg.Subject(oneLine(m.Subject, 200))
+	msg.Subject(strings.Join(strings.Fields(m.Subject), " "))
 	msg.SetDateWithValue(m.Date)
 	msg.SetMessageIDWithValue(m.ID.UUID() + "@" + s.Domain)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834 section 5

@@ -19,6 +19,7 @@ import (
 	"idp/internal/idp"
 	"idp/internal/mail"
 	"idp/internal/mail/mailtest"
+	"idp/web"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -46,9 +47,18 @@ func samples() map[string]idp.MailMessage {
 	}
 }
 
+func catalogue(t testing.TB) *web.Words {
+	t.Helper()
+	words, err := web.NewWords("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return words
+}
+
 func renderer(t testing.TB) *mail.Renderer {
 	t.Helper()
-	r, err := mail.NewRenderer("https://id.example.com")
+	r, err := mail.NewRenderer("https://id.example.com", catalogue(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +131,47 @@ func TestMessagesArrive(t *testing.T) {
 			golden(t, name+".txt", "Subject: "+got.Subject+"\n\n"+got.Text)
 			checkHTML(t, got)
 		})
+	}
+}
+
+// Every kind of message can be said in every language, and survives the way.
+func TestMessagesInEveryLanguage(t *testing.T) {
+	t.Parallel()
+	server := mailtest.New(t, mailtest.Behaviour{})
+	smtp := transport(t, server, nil)
+	for _, language := range catalogue(t).Languages() {
+		for name, message := range samples() {
+			m, err := renderer(t).Render(idp.ID{}, moment, idp.Mail{To: "a@example.com", Name: "Zoé", Language: language.Tag + "-XX", Message: message})
+			if err != nil {
+				t.Fatalf("%s in %s: %v", name, language.Tag, err)
+			}
+			english := rendered(t, "a@example.com", message)
+			if m.Lang != language.Tag || language.Tag != "en" && m.Subject == english.Subject || !strings.Contains(m.HTML, `<html lang="`+language.Tag+`" dir="`+language.Direction+`">`) {
+				t.Errorf("%s in %s: %s %s", name, language.Tag, m.Lang, m.Subject)
+			}
+			if dir := os.Getenv("TEST_ARTIFACTS"); dir != "" { // to look at
+				if err := errors.Join(os.MkdirAll(filepath.Join(dir, "mail"), 0o755),
+					os.WriteFile(filepath.Join(dir, "mail", name+"."+language.Tag+".html"), []byte(m.HTML), 0o644)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if name != "token_replayed" {
+				continue
+			}
+			m.To = language.Tag + "@example.com"
+			if _, err := smtp.Send(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			got := server.Wait(t, m.To, 1)[0]
+			if diff := cmp.Diff([]string{m.Subject, m.Text, m.HTML, language.Tag}, []string{got.Subject, got.Text, got.HTML, got.Header.Get("Content-Language")}); diff != "" {
+				t.Errorf("%s did not arrive as it was: %s", language.Tag, diff)
+			}
+			for i, c := range got.Raw {
+				if c > 126 {
+					t.Fatalf("%s: not ASCII at %d", language.Tag, i)
+				}
+			}
+		}
 	}
 }
 
@@ -355,7 +406,7 @@ func TestLinksLeadToTheIssuer(t *testing.T) {
 			t.Errorf("%q became %s", string(link), m.Text)
 		}
 	}
-	r, err := mail.NewRenderer("https://example.com/id")
+	r, err := mail.NewRenderer("https://example.com/id", catalogue(t))
 	if err != nil {
 		t.Fatal(err)
 	}

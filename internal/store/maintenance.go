@@ -27,8 +27,10 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err != nil || !mine {
 		return err
 	}
-	faults := []error{s.partitionsAhead(ctx), s.partitionsBehind(ctx), s.deleteOldSessions(ctx), s.deleteSpentThrottles(ctx), s.deleteOldInitialTokens(ctx),
-		s.deleteOldDevices(ctx, s.now()), s.deleteOldMails(ctx)}
+	faults := []error{
+		s.partitionsAhead(ctx), s.partitionsBehind(ctx), s.deleteOldSessions(ctx), s.deleteSpentThrottles(ctx), s.deleteOldInitialTokens(ctx),
+		s.deleteOldDevices(ctx, s.now()), s.deleteOldMails(ctx),
+	}
 	if s.engine == engineSQLite {
 		faults = append(faults, s.deleteExpired(ctx), s.deleteOldEvents(ctx))
 	}
