@@ -350,6 +350,14 @@ func TestAttack_A_RedirectURI(t *testing.T) {
 		})
 		t.Run("A16_HugeURI", func(t *testing.T) {
 			huge := web.RedirectURI + "?" + strings.Repeat("a", 64<<10)
+			before := node.cpu(t)
+			for range 20 {
+				node.authorize(t, node.HTTP, web.Request(NewPKCE(), "redirect_uri", huge))
+				node.request(t, node.HTTP, http.MethodPost, "/oauth2/auth", web.Request(NewPKCE(), "redirect_uri", huge[:60<<10]).Encode(), nil).wantPage(t, http.StatusBadRequest)
+			}
+			if spent := (node.cpu(t) - before) / 40; spent > 50*time.Millisecond {
+				t.Errorf("a URI of 64 KiB costs %s of CPU", spent)
+			}
 			a := node.authorize(t, node.HTTP, web.Request(NewPKCE(), "redirect_uri", huge))
 			if a.Status != http.StatusRequestURITooLong && a.Status != http.StatusRequestHeaderFieldsTooLarge {
 				t.Errorf("64 KiB in the URL: status %d", a.Status)

@@ -240,13 +240,22 @@ func TestAttack_B_Parameters(t *testing.T) {
 			node.request(t, b.Client, http.MethodPost, "/oauth2/auth", deep.Encode(), nil).wantRefusal(t, node, deep, "invalid_request")
 			deep.Del("claims")
 			raw := deep.Encode() + "&claims=" + strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000)
-			node.request(t, b.Client, http.MethodPost, "/oauth2/auth", raw, nil).wantRefusal(t, node, deep, "invalid_request")
+			before := node.cpu(t)
+			for range 20 {
+				node.request(t, b.Client, http.MethodPost, "/oauth2/auth", raw, nil).wantRefusal(t, node, deep, "invalid_request")
+			}
+			if spent := (node.cpu(t) - before) / 20; spent > 50*time.Millisecond {
+				t.Errorf("claims that nest 10,000 deep cost %s of CPU", spent)
+			}
 			a := node.request(t, b.Client, http.MethodPost, "/oauth2/auth", "claims="+strings.Repeat("x", 1<<20), nil)
 			a.wantPage(t, http.StatusRequestEntityTooLarge)
 		})
 		t.Run("B18_Issuer", func(t *testing.T) {
 			// Every refusal above was checked for iss; here is the rest.
 			allow(t)
+			// Who mixes servers up is told whose answer it is, whatever was asked.
+			allow(t, "iss", "https://evil.tld")
+			refuse(t, web.Request(NewPKCE(), "iss", "https://evil.tld", "scope", "unknown"), "invalid_scope")
 			request := asking.Request(NewPKCE())
 			b.Deny(t, b.Get(t, "/oauth2/auth?"+request.Encode())).wantRefusal(t, node, request, "access_denied")
 			for name, code := range map[string]string{"request": "invalid_request_object", "request_uri": "invalid_request_uri", "registration": "registration_not_supported"} {

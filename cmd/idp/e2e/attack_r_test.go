@@ -446,6 +446,19 @@ func TestAttack_R02_Slow(t *testing.T) {
 	node.wantQuiet(t, service.Secret)
 }
 
+// cpu returns how much time of a processor the node has used, in steps of 10 ms.
+func (n *Node) cpu(t testing.TB) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.PID()))
+	if err != nil {
+		t.Skip("no /proc here: ", err)
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // what is before may hold spaces
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
 // files returns how many files and sockets the node has open.
 func (n *Node) files(t testing.TB) int {
 	t.Helper()
