@@ -68,6 +68,10 @@ type RegistrationConfig struct {
 	// client's host, where none is stored.
 	RemoteLogos bool `yaml:"remote_logos"`
 
+	// MetadataDocuments makes clients known by the address of a document.
+	MetadataDocuments string `yaml:"metadata_documents" oneof:"off on"`
+	DocumentHosts     string `yaml:"document_hosts" allowed:"host names separated by spaces"`
+
 	SoftwareStatements string `yaml:"software_statements" oneof:"off optional required"`
 	StatementIssuers   string `yaml:"statement_issuers" allowed:"entries ISSUER=KEYS separated by spaces, KEYS being an https address or the path of a file with a JSON Web Key Set"`
 	StatementAlgs      string `yaml:"statement_algs" allowed:"signature algorithms separated by spaces: ES256, ES384, ES512, EdDSA, PS256, RS256"`
@@ -198,7 +202,7 @@ func defaultConfig() Config {
 		Registration: RegistrationConfig{
 			Mode: "off", Scope: strings.Join(idp.IdentityScopes(), " "), SecurityProfile: idp.ProfileBaseline,
 			MaxClients: 1000, PerHour: 60, IdleLife: Duration(90 * day),
-			SoftwareStatements: "off", StatementAlgs: strings.Join(idp.AssertionAlgorithms(), " "),
+			MetadataDocuments: "off", SoftwareStatements: "off", StatementAlgs: strings.Join(idp.AssertionAlgorithms(), " "),
 		},
 		Mail:  MailConfig{Port: 587},
 		Audit: AuditConfig{Mode: "strict", Retention: Duration(400 * day)},

@@ -199,20 +199,20 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	n.logouts = backchannel.New(backchannel.Config{
 		Store: d.store, Clients: d.directory, Signer: d.keyring, Encrypter: d.keys, Poster: d.outbound, Now: d.now, Logger: d.logger,
 	})
-	protocol = grants.New(grants.Config{
-		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Pushed: d.store, Tokens: d.store, Sessions: d.store,
-		Signer: d.keyring, Mail: d.master, Opaque: d.master, Secrets: d.master, Pseudonyms: d.master, Encrypter: d.keys, Browser: browser, Audit: n.audit,
-		Assertions: d.keys, AssertionStore: d.store,
-		RequestObjects: d.keys, Decrypter: d.keyring, Documents: d.outbound,
-		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, Now: d.now, Logger: d.logger,
-	})
 	policy, err := cfg.Registration.policy()
 	if err != nil {
 		return nil, withCode(exitConfiguration, err)
 	}
 	n.register = registration.New(registration.Config{
 		Issuer: cfg.Issuer, Policy: policy, Store: d.store, Admin: d.admin, Directory: d.directory,
-		Opaque: d.master, Documents: d.outbound, Statements: d.keys, Throttle: d.store, Audit: n.audit, Now: d.now, Logger: d.logger,
+		Opaque: d.master, Documents: d.outbound, Reader: d.outbound, DocumentAdmin: d.admin, Statements: d.keys, Throttle: d.store, Audit: n.audit, Now: d.now, Logger: d.logger,
+	})
+	protocol = grants.New(grants.Config{
+		Issuer: cfg.Issuer, Directory: d.directory, Grants: d.store, Pushed: d.store, Tokens: d.store, Sessions: d.store,
+		Signer: d.keyring, Mail: d.master, Opaque: d.master, Secrets: d.master, Pseudonyms: d.master, Encrypter: d.keys, Discovery: n.register, Browser: browser, Audit: n.audit,
+		Assertions: d.keys, AssertionStore: d.store,
+		RequestObjects: d.keys, Decrypter: d.keyring, Documents: d.outbound,
+		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, Now: d.now, Logger: d.logger,
 	})
 	n.publisher = discovery.NewPublisher(n.document())
 	var registers, manages http.Handler
@@ -287,6 +287,7 @@ func (c RegistrationConfig) policy() (registration.Policy, error) {
 	return registration.Policy{
 		Open: c.Mode == "open", Scopes: strings.Fields(c.Scope), Audience: strings.Fields(c.Audience),
 		SecurityProfile: c.SecurityProfile, MaxClients: c.MaxClients, PerHour: c.PerHour, IdleLife: c.IdleLife.std(),
+		MetadataDocuments: c.MetadataDocuments == "on", DocumentHosts: strings.Fields(c.DocumentHosts),
 		Statements: c.SoftwareStatements, StatementIssuers: issuers, StatementAlgs: strings.Fields(c.StatementAlgs),
 	}, err
 }
@@ -503,7 +504,8 @@ func (n *node) document() discovery.Document {
 		PromptValues:  []string{"none", "login", "consent", "select_account"},
 		UILocales:     n.pages.Tags(),
 
-		ClaimsParameter: true,
+		ClaimsParameter:   true,
+		MetadataDocuments: n.cfg.Registration.MetadataDocuments == "on",
 
 		TokenAuthMethods:         append(slices.Clone(methods), idp.AuthNone),
 		RevocationAuthMethods:    append(slices.Clone(methods), idp.AuthNone),

@@ -39,6 +39,7 @@ type ClientInput struct {
 // CreateClient registers a client and returns it with its secret, which cannot
 // be read again. Metadata that RFC 7591 section 2 gives a default is filled in.
 func (s *Service) CreateClient(ctx context.Context, in ClientInput) (idp.Client, idp.Secret, error) {
+	in.MetadataDocument = false // that is for the document to say
 	return s.createClient(ctx, in, s.store.CreateClient)
 }
 
@@ -51,7 +52,7 @@ func (s *Service) createClient(ctx context.Context, in ClientInput, store func(c
 	}
 	withDefaults(&in.ClientMetadata)
 	var f faults
-	if !validClientID(in.ClientID) {
+	if !in.MetadataDocument && !validClientID(in.ClientID) {
 		f.add("client_id", "must be 1 to 128 letters, digits and . _ ~ -")
 	}
 	if err := s.checkClient(ctx, &f, in.ClientMetadata); err != nil {

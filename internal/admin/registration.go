@@ -19,6 +19,7 @@ import (
 type RegistrationStore interface {
 	RegisterClient(ctx context.Context, c idp.Client, r idp.Registration, event idp.Event) error
 	ChangeRegisteredClient(ctx context.Context, c idp.Client, from uint32, secrets []idp.ClientSecret, event idp.Event) error
+	ChangeDocumentClient(ctx context.Context, c idp.Client, event idp.Event) error
 	CreateInitialToken(ctx context.Context, t idp.InitialToken, event idp.Event) error
 	InitialTokens(ctx context.Context) ([]idp.InitialToken, error)
 	DeleteInitialToken(ctx context.Context, id idp.ID, event idp.Event) error
@@ -73,6 +74,49 @@ func (s *Service) ChangeRegisteredClient(ctx context.Context, clientID string, m
 		return idp.Client{}, "", fmt.Errorf("admin: change client %q: %w", clientID, err)
 	}
 	return c, secret, nil
+}
+
+// RegisterDocumentClient is RegisterClient for a client whose client_id is the
+// address of the document that m was read from.
+func (s *Service) RegisterDocumentClient(ctx context.Context, clientID string, m idp.ClientMetadata, r idp.Registration) error {
+	m.MetadataDocument = true
+	_, _, err := s.createClient(ctx, ClientInput{ClientID: clientID, ClientMetadata: m}, func(ctx context.Context, c idp.Client, event idp.Event) error {
+		r.ClientID, r.CreatedAt, r.LastUsedAt = c.ClientID, c.CreatedAt, c.CreatedAt
+		return s.store.RegisterClient(ctx, c, r, with(event, "registration", "document"))
+	})
+	return err
+}
+
+// ChangeDocumentClient replaces what was read from the client's document. If
+// that is something else than before, people are asked again.
+func (s *Service) ChangeDocumentClient(ctx context.Context, clientID string, m idp.ClientMetadata) error {
+	c, err := s.Client(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	before := c.ClientMetadata
+	c.ClientMetadata = m
+	c = cloneClient(&c)
+	withDefaults(&c.ClientMetadata)
+	fields := changedFields(before, c.ClientMetadata)
+	if len(fields) == 0 {
+		return nil
+	}
+	var f faults
+	if err := s.checkClient(ctx, &f, c.ClientMetadata); err != nil {
+		return err
+	}
+	if err := f.err(); err != nil {
+		return err
+	}
+	if err := s.signingKeys.Ensure(ctx, c.KeyAlgorithms()...); err != nil {
+		return fmt.Errorf("admin: change client %q: %w", clientID, err)
+	}
+	event := with(s.event(ctx, s.now(), idp.EventClientUpdated, clientID, fields...), "registration", "document")
+	if err := s.store.ChangeDocumentClient(ctx, c, event); err != nil {
+		return fmt.Errorf("admin: change client %q: %w", clientID, err)
+	}
+	return nil
 }
 
 // secretForChange makes a secret for a client that had none and now needs one.

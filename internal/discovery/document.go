@@ -52,7 +52,8 @@ type Document struct {
 	IntrospectionAuthMethods []string
 	AuthSigningAlgs          []string // of client assertions, at all of these endpoints
 
-	ClaimsParameter bool // the claims request parameter (OIDC Core section 5.5)
+	MetadataDocuments bool // client_id may be the address of a metadata document
+	ClaimsParameter   bool // the claims request parameter (OIDC Core section 5.5)
 
 	IDTokenSigningAlgs  []string // RS256 must be among them (OIDC Discovery section 3)
 	UserinfoSigningAlgs []string
@@ -127,6 +128,7 @@ type metadata struct {
 	// default to true (OIDC Discovery section 3).
 	AuthorizationResponseIss bool `json:"authorization_response_iss_parameter_supported"`
 	ClaimsParameter          bool `json:"claims_parameter_supported"`
+	MetadataDocuments        bool `json:"client_id_metadata_document_supported,omitempty"`
 	RequestParameter         bool `json:"request_parameter_supported"`
 	RequestURIParameter      bool `json:"request_uri_parameter_supported"`
 	// No address is read that was not registered.
@@ -182,6 +184,7 @@ func Render(d Document) Pages {
 		SubjectTypesSupported:              []string{"public", "pairwise"},
 		ClaimTypesSupported:                []string{"normal"},
 		ClaimsParameter:                    d.ClaimsParameter,
+		MetadataDocuments:                  d.MetadataDocuments,
 		ClaimsSupported:                    d.Claims,
 		UILocalesSupported:                 d.UILocales,
 		IDTokenSigningAlgs:                 d.IDTokenSigningAlgs,

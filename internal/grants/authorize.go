@@ -142,6 +142,9 @@ func (s *Service) startFlow(ctx context.Context, form parameters) (idp.Flow, par
 	if strings.HasPrefix(form.get("request_uri"), idp.PushedRequestURN) {
 		return s.startPushed(ctx, form)
 	}
+	if problem := s.discover(ctx, form.get("client_id")); problem != nil {
+		return idp.Flow{}, form, problem
+	}
 	form, signed := s.openObject(ctx, form)
 	return idp.Flow{Request: form.values.Encode(), RequestedAt: s.now(), Signed: signed}, form, nil
 }

@@ -126,6 +126,7 @@ type Config struct {
 	Secrets    Secrets
 	Pseudonyms Pseudonyms
 	Encrypter  Encrypter
+	Discovery  Discovery
 	Browser    Browser
 	Audit      Audit
 	// RequestObjects and Documents are for what clients sign of their requests.

@@ -52,6 +52,12 @@ func (s *Service) pushAuthorization(w http.ResponseWriter, r *http.Request) (*pu
 	if oauthErr != nil {
 		return nil, oauthErr
 	}
+	if problem := s.discover(ctx, form.get("client_id")); problem != nil {
+		if problem.status == http.StatusServiceUnavailable {
+			return nil, unavailable(problem.cause)
+		}
+		return nil, invalidClient().because(problem.cause)
+	}
 	client, oauthErr := s.authenticate(w, r, form)
 	if oauthErr != nil {
 		return nil, oauthErr

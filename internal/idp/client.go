@@ -110,6 +110,10 @@ type ClientMetadata struct {
 	// section 2.3). What it says is in the other fields already.
 	SoftwareStatement string `json:"software_statement,omitempty" yaml:"software_statement,omitempty"`
 
+	// MetadataDocument says that its client_id is the address of a document, and
+	// that all this is read from there.
+	MetadataDocument bool `json:"metadata_document,omitempty" yaml:"metadata_document,omitempty"`
+
 	// SelfRegistered says that nobody here looked at it: it registered itself
 	// (RFC 7591). Registration sets it.
 	SelfRegistered bool `json:"self_registered,omitempty" yaml:"self_registered,omitempty"`

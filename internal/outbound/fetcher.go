@@ -185,6 +185,19 @@ func (f *Fetcher) Read(ctx context.Context, address string, accept func(body []b
 	return nil
 }
 
+// ReadDocument is Read for callers that also want to know what kind of document
+// it is, and how long it says that it may be kept.
+func (f *Fetcher) ReadDocument(ctx context.Context, address string, accept func(body []byte, contentType string) error) (maxAge time.Duration, err error) {
+	document, err := f.Get(ctx, address)
+	if err != nil {
+		return 0, err
+	}
+	if err := accept(document.Body, document.ContentType); err != nil {
+		return 0, f.Reject(ctx, document, err)
+	}
+	return document.MaxAge, nil
+}
+
 // PostForm sends a form and returns the status of the answer, redirects
 // included, whose body is not read. The error is ErrUnreachable, and comes as
 // soon as it is known: nobody outside waits for it.

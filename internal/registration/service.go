@@ -82,6 +82,11 @@ type Policy struct {
 	PerHour         int           // how many attempts one address has
 	IdleLife        time.Duration // a client that gets no token for so long is deleted; 0 for never
 
+	// MetadataDocuments makes clients known by the address of a document that
+	// describes them; DocumentHosts limits whose, unless it is empty.
+	MetadataDocuments bool
+	DocumentHosts     []string
+
 	Statements       string // one of the Statements… words
 	StatementIssuers []idp.StatementIssuer
 	StatementAlgs    []string
@@ -96,18 +101,20 @@ const (
 
 // Config is what a Service is made of; every field is needed.
 type Config struct {
-	Issuer     string
-	Policy     Policy
-	Store      Store
-	Admin      Admin
-	Directory  Directory
-	Opaque     Opaque
-	Documents  Documents
-	Statements Statements
-	Throttle   Throttle
-	Audit      Audit
-	Now        func() time.Time
-	Logger     *slog.Logger
+	Issuer        string
+	Policy        Policy
+	Store         Store
+	Admin         Admin
+	Directory     Directory
+	Opaque        Opaque
+	Documents     Documents
+	Reader        DocumentReader
+	DocumentAdmin DocumentAdmin
+	Statements    Statements
+	Throttle      Throttle
+	Audit         Audit
+	Now           func() time.Time
+	Logger        *slog.Logger
 }
 
 // Service answers registration requests.
@@ -116,11 +123,13 @@ type Service struct {
 
 	mu   sync.Mutex
 	seen map[string]struct{} // clients that got tokens since the last Maintain
+
+	documents map[string]*reading // by client_id
 }
 
 // New returns a Service.
 func New(cfg Config) *Service {
-	return &Service{Config: cfg, seen: map[string]struct{}{}}
+	return &Service{Config: cfg, seen: map[string]struct{}{}, documents: map[string]*reading{}}
 }
 
 // path is where the endpoints are, relative to the issuer.
@@ -244,14 +253,14 @@ func bearer(r *http.Request) (string, bool) {
 }
 
 // throttle counts one attempt of the address that asks.
-func (s *Service) throttle(r *http.Request) error {
-	address := idp.RequestFrom(r.Context()).RemoteAddr
+func (s *Service) throttle(ctx context.Context) error {
+	address := idp.RequestFrom(ctx).RemoteAddr
 	if ip, err := netip.ParseAddr(address); err == nil && ip.Is6() && !ip.Is4In6() {
 		if network, err := ip.Prefix(64); err == nil { // what one household has
 			address = network.String()
 		}
 	}
-	wait, err := s.Throttle.Take(r.Context(), "register "+address, s.now(), time.Hour/time.Duration(s.Policy.PerHour), s.Policy.PerHour)
+	wait, err := s.Throttle.Take(ctx, "register "+address, s.now(), time.Hour/time.Duration(s.Policy.PerHour), s.Policy.PerHour)
 	if errors.Is(err, idp.ErrThrottled) {
 		return &Error{
 			Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "too many registrations; wait before the next",
@@ -274,7 +283,7 @@ func (s *Service) Register(w http.ResponseWriter, r *http.Request) {
 func (s *Service) register(r *http.Request) (map[string]any, error) {
 	ctx := r.Context()
 	// 1. Not too often, and not by just anybody.
-	if err := s.throttle(r); err != nil {
+	if err := s.throttle(ctx); err != nil {
 		return nil, err
 	}
 	initial, err := s.initialToken(r)

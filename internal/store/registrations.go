@@ -123,6 +123,19 @@ func (s *Store) ChangeRegisteredClient(ctx context.Context, c idp.Client, from u
 	})
 }
 
+// ChangeDocumentClient replaces the metadata of a client that is described by
+// its own document, and ends the consents that were given to it as it was.
+func (s *Store) ChangeDocumentClient(ctx context.Context, c idp.Client, event idp.Event) error {
+	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		n, err := q.exec(ctx, updateClientMetadata, document{c.ClientMetadata}, s.now(), c.ClientID)
+		if err := expect(n, err, idp.ErrNotFound); err != nil {
+			return err
+		}
+		_, err = q.exec(ctx, deleteClientConsents, c.ClientID)
+		return err
+	})
+}
+
 const touchRegistration = `
 UPDATE client_registrations SET last_used_at = $1 WHERE client_id = $2 AND last_used_at < $1`
 
