@@ -25,6 +25,7 @@ func (c *wrongClock) step(by time.Duration) { c.by.Add(int64(by)) }
 // clockwork is one installation whose nodes have clocks of their own.
 type clockwork struct {
 	engine string
+	url    string // of the database
 	env    []string
 	issuer string
 	client e2e.Client // JWT access tokens
@@ -47,6 +48,7 @@ func newClockwork(t *testing.T, engine string) *clockwork {
 	if engine == "postgres" {
 		database = storetest.Postgres(t)
 	}
+	w.url = database
 	w.env = []string{
 		"IDP_DATABASE_URL=" + database, "IDP_DATA_DIR=" + dir, "IDP_MASTER_KEY=" + tokens.GenerateMasterKey(), "IDP_ISSUER=" + w.issuer,
 		"IDP_LOG_FORMAT=json", "IDP_PASSWORDS_MEMORY_KIB=19456", "IDP_PASSWORDS_ITERATIONS=2", "IDP_MIGRATE=auto", "IDP_TRUSTED_PROXIES=127.0.0.1/32",
@@ -62,19 +64,26 @@ func newClockwork(t *testing.T, engine string) *clockwork {
 	}
 	// A client is told from an earlier one of its name by the time of its making,
 	// which must lie before all clocks here.
-	driver, name := "pgx", database
-	if path, ok := strings.CutPrefix(database, "sqlite:"); ok {
-		driver, name = "sqlite", path
+	db := w.open(t)
+	if _, err := db.ExecContext(t.Context(), `UPDATE clients SET tokens_valid_after = NULL`); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// open opens the database to read what no endpoint tells.
+func (w *clockwork) open(t *testing.T) *sql.DB {
+	t.Helper()
+	driver, name := "pgx", w.url
+	if path, ok := strings.CutPrefix(w.url, "sqlite:"); ok {
+		driver, name = "sqlite", "file:"+path+"?_pragma=busy_timeout(5000)"
 	}
 	db, err := sql.Open(driver, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), `UPDATE clients SET tokens_valid_after = NULL`); err != nil {
-		t.Fatal(err)
-	}
-	return w
+	t.Cleanup(func() { db.Close() })
+	return db
 }
 
 func (w *clockwork) run(t *testing.T, stdin string, args ...string) {
