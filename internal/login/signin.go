@@ -113,12 +113,14 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 	if status, page := unreadable(username, password); status != 0 {
 		return l.askAgain(w, r, status, flow, page)
 	}
-	// 4. The password, then a session of its own.
+	// 4. The password, then a session of its own. It was proven when it was looked
+	// at: of a password that is changed meanwhile, no session comes.
+	proven := idp.Instant(l.Now())
 	user, err := l.Users.Authenticate(r.Context(), username, password)
 	if err != nil {
 		return l.refused(w, r, flow, username, err)
 	}
-	session, err := l.startSession(w, r, flow, user, held)
+	session, err := l.startSession(w, r, flow, user, proven, held)
 	if err != nil {
 		return err
 	}
@@ -141,11 +143,11 @@ func (l *Login) chooseAccount(w http.ResponseWriter, r *http.Request, flow idp.F
 // same session under a new secret, so that signing in anew for one application
 // does not sign out of the others; anybody else gets a session of their own,
 // and the one from before ends.
-func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Flow, user idp.User, held *idp.AuthorizationContext) (idp.Session, error) {
+func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Flow, user idp.User, proven time.Time, held *idp.AuthorizationContext) (idp.Session, error) {
 	request, now := idp.RequestFrom(r.Context()), idp.Instant(l.Now())
 	session := idp.Session{
 		UserID: user.ID, Salt: random(saltSize),
-		AuthTime: now, ACR: idp.ACRPassword, AMR: []string{passwordAMR},
+		AuthTime: proven, ACR: idp.ACRPassword, AMR: []string{passwordAMR},
 		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(l.Lifetimes.SessionAbsolute),
 		RemoteAddr: request.RemoteAddr, UserAgent: clip(request.UserAgent, maxUserAgent),
 	}

@@ -142,14 +142,15 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, userID, old, replacemen
 
 const setUserState = `
 UPDATE users
-SET updated_at = $1, tokens_valid_after = CASE WHEN state = 'active' AND $2 THEN $1 ELSE tokens_valid_after END, state = $3
-WHERE user_id = $4`
+SET updated_at = $1, tokens_valid_after = CASE WHEN state <> $2 THEN $1 ELSE tokens_valid_after END, state = $2
+WHERE user_id = $3`
 
-// SetUserState enables or disables a user. Disabling also ends what was proven
-// before, so that enabling again does not bring it back.
+// SetUserState enables or disables a user. Either ends what was proven before:
+// disabling, so that enabling again does not bring it back; enabling, because of
+// what was under way when the user was disabled.
 func (s *Store) SetUserState(ctx context.Context, id string, state idp.UserState, at time.Time, event idp.Event) error {
 	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
-		n, err := q.exec(ctx, setUserState, s.orNow(at), state != idp.UserActive, state, id)
+		n, err := q.exec(ctx, setUserState, s.orNow(at), state, id)
 		return true, expect(n, err, idp.ErrNotFound)
 	})
 }
