@@ -97,8 +97,11 @@ func TestLook_EveryAccentIsReadable(t *testing.T) {
 				return found[1]
 			}
 			for _, pair := range [][2]string{
-				{value("accent"), surface}, {value("accent-hover"), surface}, {value("on-accent"), value("accent")},
-				{value("on-accent"), value("accent-hover")}, {value("on-tint"), value("tint")},
+				{value("accent"), surface},
+				{value("accent-hover"), surface},
+				{value("on-accent"), value("accent")},
+				{value("on-accent"), value("accent-hover")},
+				{value("on-tint"), value("tint")},
 			} {
 				if ratio := web.Contrast(pair[0], pair[1]); ratio < 4.5 {
 					t.Errorf("%v: %s on %s has a contrast of %.2f", colours, pair[0], pair[1], ratio)
