@@ -11,13 +11,12 @@ import (
 
 	"idp/internal/idp"
 	"idp/internal/mail"
-	"idp/web"
 )
 
 // sender returns what sends this server's mail: to the configured server, else
 // to a log that somebody sits at, else nothing does. It is nil then.
 func (d *database) sender(log io.Writer) (*mail.Sender, error) {
-	renderer, err := mailRenderer(d.cfg.Issuer)
+	renderer, err := d.mailRenderer(d.cfg.Issuer)
 	if err != nil {
 		return nil, err
 	}
@@ -39,12 +38,13 @@ func (d *database) sender(log io.Writer) (*mail.Sender, error) {
 	}), nil
 }
 
-func mailRenderer(issuer string) (*mail.Renderer, error) {
-	words, err := web.NewWords("")
+// mailRenderer speaks for an issuer in the words of its pages.
+func (d *database) mailRenderer(issuer string) (*mail.Renderer, error) {
+	pages, err := d.cfg.Pages.pages()
 	if err != nil {
 		return nil, err
 	}
-	return mail.NewRenderer(issuer, words)
+	return mail.NewRenderer(issuer, pages.Words)
 }
 
 func (a *app) mailCommand() *cobra.Command {
@@ -139,7 +139,7 @@ func (a *app) mailShow() *cobra.Command {
 			if d.issuer == "" {
 				return withCode(exitConfiguration, errors.New("issuer: set it, links lead there"))
 			}
-			renderer, err := mailRenderer(d.issuer)
+			renderer, err := d.mailRenderer(d.issuer)
 			if err != nil {
 				return err
 			}
@@ -183,7 +183,7 @@ func (a *app) mailTest() *cobra.Command {
 			case d.issuer == "":
 				return withCode(exitConfiguration, errors.New("issuer: set it, messages come in its name"))
 			}
-			renderer, err := mailRenderer(d.issuer)
+			renderer, err := d.mailRenderer(d.issuer)
 			if err != nil {
 				return err
 			}

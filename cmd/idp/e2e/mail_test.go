@@ -3,6 +3,7 @@ package e2e
 import (
 	"database/sql"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -233,6 +234,13 @@ func TestMailServerInTrouble(t *testing.T) {
 	if len(got) != 1 || got[0].User != "relay" || !strings.HasPrefix(got[0].Subject, "Mail from localhost") {
 		t.Errorf("%+v", got)
 	}
+	french := *inst
+	french.env = maps.Clone(inst.env)
+	french.env["IDP_PAGES_DEFAULT_LANGUAGE"] = "fr"
+	french.CLI(t, "", "mail", "test", "admin@example.com")
+	if got := server.To("admin@example.com"); len(got) != 1 || !strings.HasPrefix(got[0].Subject, "Les messages de localhost") {
+		t.Errorf("%+v", got)
+	}
 	for _, address := range []string{"operator", "a@b.example\r\nBcc: c@d.example", "Operator <operator@example.com>"} {
 		if _, _, code := inst.Try(t, "", "mail", "test", address); code != 2 {
 			t.Errorf("%q: exit %d", address, code)
@@ -244,12 +252,8 @@ func TestMailServerInTrouble(t *testing.T) {
 		"IDP_MAIL_PASSWORD_FILE": "/nowhere", "IDP_MAIL_CA_FILE": "/nowhere", "IDP_MAIL_PRINT_TO_LOG": "true", "IDP_MAIL_REPLY_TO": "a\nb", "IDP_MAIL_USERNAME": "",
 	} {
 		broken := *inst
-		broken.env = map[string]string{name: value}
-		for k, v := range inst.env {
-			if k != name {
-				broken.env[k] = v
-			}
-		}
+		broken.env = maps.Clone(inst.env)
+		broken.env[name] = value
 		_, stderr, code := broken.Try(t, "", "config", "check")
 		if code != 78 || !slices.ContainsFunc(strings.Split(stderr, "\n"), func(line string) bool { return strings.Contains(line, "mail.") }) || strings.Contains(stderr, "relay-password-canary") {
 			t.Errorf("%s=%q: exit %d %s", name, value, code, stderr)
