@@ -137,7 +137,7 @@ func (a *app) root() *cobra.Command {
 		}
 	}
 	add("run", a.serveCommand(), a.devCommand(), a.migrateCommand(), a.healthcheckCommand())
-	add("objects", a.clientCommand(), a.userCommand(), a.groupCommand(), a.roleCommand(), a.resourceCommand(),
+	add("objects", a.clientCommand(), a.userCommand(), a.groupCommand(), a.policyCommand(), a.roleCommand(), a.resourceCommand(),
 		a.consentCommand(), a.sessionCommand(), a.keyCommand(), a.tokenCommand(), a.mailCommand())
 	add("tools", a.configCommand(), a.versionCommand())
 	return root

@@ -497,7 +497,7 @@ func (n *node) document() discovery.Document {
 			"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
 			"email", "email_verified", "phone_number", "phone_number_verified", "address",
 		},
-		ACRValues:     []string{idp.ACRPassword},
+		ACRValues:     idp.ACRs(),
 		GrantTypes:    []string{idp.GrantAuthorizationCode, idp.GrantImplicit, idp.GrantRefreshToken, idp.GrantClientCredentials},
 		ResponseTypes: []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
 		ResponseModes: []string{idp.ModeQuery, idp.ModeFragment, idp.ModeFormPost},

@@ -145,7 +145,7 @@ func (s *Service) saveRole(ctx context.Context, r idp.Role, create bool, event f
 			f.add("scopes", "resource %s has no scope %s", quoted(rs.Audience), quoted(rs.Scope))
 		}
 	}
-	if err := s.checkRoleGroups(ctx, &f, r.Groups); err != nil {
+	if err := s.checkGroupsExist(ctx, &f, r.Groups); err != nil {
 		return err
 	}
 	if err := f.err(); err != nil {
@@ -160,7 +160,7 @@ func (s *Service) saveRole(ctx context.Context, r idp.Role, create bool, event f
 	return nil
 }
 
-func (s *Service) checkRoleGroups(ctx context.Context, f *faults, names []string) error {
+func (s *Service) checkGroupsExist(ctx context.Context, f *faults, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}

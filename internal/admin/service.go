@@ -28,6 +28,7 @@ type Store interface {
 	SessionStore
 	RegistrationStore
 	LogoStore
+	SignInPolicyStore
 }
 
 // Directory is the view of clients, resources and roles that requests use; it
@@ -39,6 +40,7 @@ type Directory interface {
 	Clients() []*idp.Client
 	Resources() []*idp.Resource
 	Roles() []idp.Role
+	SignInPolicy() idp.SignInPolicy
 }
 
 // Secrets turns a client secret into what is kept of it. Implemented by

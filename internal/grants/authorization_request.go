@@ -28,6 +28,7 @@ type authorizationRequest struct {
 	uiLocales     string
 	hintSubject   string             // the only one who may sign in, by id_token_hint or claims; empty for anybody
 	claims        *idp.ClaimsRequest // nil for none
+	acr           acrWish
 
 	// answered says that the person saw where the answer leads, and gave it.
 	answered bool
@@ -101,7 +102,7 @@ func (s *Service) check(req *authorizationRequest, form parameters) *Error {
 	case !printable(form.get("state")) || !printable(form.get("nonce")):
 		return invalidRequest("state and nonce hold printable ASCII only")
 	}
-	for _, f := range []func(*authorizationRequest, parameters) *Error{s.checkProofKey, s.checkScope, checkPrompt, checkMaxAge, checkClaims, s.checkHint} {
+	for _, f := range []func(*authorizationRequest, parameters) *Error{s.checkProofKey, s.checkScope, checkPrompt, checkMaxAge, checkACRValues, checkClaims, s.checkHint} {
 		if err := f(req, form); err != nil {
 			return err
 		}

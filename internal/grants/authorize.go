@@ -49,12 +49,9 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 5. Decide. 6. Act.
-	f := facts{request: req, flow: flow, who: who, now: s.now()}
+	f := s.facts(req, flow, who)
 	if who != nil {
 		idp.RequestFrom(ctx).Subject = who.User.ID
-		f.subject = s.subject(req.client, who.User.ID)
-		f.scopes = s.permitted(req.target, who.Memberships)
-		f.asked = req.withClaimScopes(f.scopes)
 	}
 	switch next, err := decide(f); next {
 	case stepLogin, stepSelectAccount:

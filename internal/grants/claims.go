@@ -1,20 +1,15 @@
 package grants
 
-import (
-	"net/http"
-	"slices"
-
-	"idp/internal/idp"
-)
+import "idp/internal/idp"
 
 // maxClaimsDepth bounds how deep the claims parameter may nest; the
 // specification needs four levels.
 const maxClaimsDepth = 8
 
 // checkClaims reads the claims parameter (OpenID Connect Core section 5.5). Two
-// things in it must not be passed over in silence: an essential acr that no
-// login here reaches (section 5.5.1.1), and a sub, because nobody else may be
-// signed in then (section 3.1.2.2).
+// things in it must not be passed over in silence: an essential acr (section
+// 5.5.1.1), and a sub, because nobody else may be signed in then (section
+// 3.1.2.2).
 func checkClaims(req *authorizationRequest, form parameters) *Error {
 	raw := form.get("claims")
 	if raw == "" {
@@ -28,14 +23,8 @@ func checkClaims(req *authorizationRequest, form parameters) *Error {
 	if err != nil {
 		return malformed.because(err)
 	}
-	if acr := claims.IDToken["acr"]; acr != nil && acr.Essential {
-		wanted, ok := texts(acr.Wanted())
-		if !ok {
-			return malformed
-		}
-		if len(wanted) > 0 && !slices.Contains(wanted, idp.ACRPassword) {
-			return oauthError(http.StatusBadRequest, "unmet_authentication_requirements", "no login here reaches the essential acr")
-		}
+	if err := req.acr.fromClaims(claims.IDToken["acr"]); err != nil {
+		return err
 	}
 	if sub := claims.IDToken["sub"]; sub != nil && sub.Value != nil {
 		var ok bool

@@ -27,7 +27,20 @@ type facts struct {
 	subject string                    // what the client knows who by
 	scopes  []string                  // those of the request that the person may grant
 	asked   []string                  // scopes, and those that open the claims asked for by name
+	demand  idp.Demand                // what the policy asks of the sign-in
 	now     time.Time
+}
+
+// facts gathers what is known of a request; who may be nil.
+func (s *Service) facts(req *authorizationRequest, flow idp.Flow, who *idp.AuthorizationContext) facts {
+	f := facts{request: req, flow: flow, who: who, now: s.now()}
+	if who != nil {
+		f.subject = s.subject(req.client, who.User.ID)
+		f.scopes = s.permitted(req.target, who.Memberships)
+		f.asked = req.withClaimScopes(f.scopes)
+		f.demand = s.Directory.SignInPolicy().Demands(req.client.ClientID, who.Memberships)
+	}
+	return f
 }
 
 // decide says what comes next. It is pure: the same facts give the same step.
@@ -61,6 +74,15 @@ func decide(f facts) (step, *Error) {
 	case len(f.scopes) == 0 || len(req.target.scopes) > 0 && onlyProtocol(f.scopes) && !onlyProtocol(req.target.scopes):
 		return stepFail, accessDenied("the person holds no role that allows the requested scopes")
 	}
+	switch lack := f.lacks(); {
+	case lack.acr == "" || !lack.policy && !lack.essential && (silent || f.flow.Unreachable == lack.acr):
+	case silent:
+		return stepFail, oauthError(http.StatusBadRequest, "login_required", "a stronger sign-in is needed")
+	case lack.essential && f.flow.Unreachable == lack.acr:
+		return stepFail, errUnmet("the person cannot sign in as the essential acr asks")
+	default:
+		return stepLogin, nil
+	}
 	if f.needsConsent() {
 		if silent {
 			return stepFail, oauthError(http.StatusBadRequest, "consent_required", "the person has not allowed this yet")
@@ -77,8 +99,8 @@ func onlyProtocol(scopes []string) bool {
 }
 
 // needsLogin reports whether the person has to prove who they are: nobody is
-// signed in, or prompt=login or max_age ask for more recent proof than the
-// session has (OpenID Connect Core section 3.1.2.1). Ages count from the
+// signed in, or prompt=login, max_age or the policy ask for more recent proof
+// than the session has (OpenID Connect Core section 3.1.2.1). Ages count from the
 // request, so that time spent on the pages does not send anybody back.
 func (f facts) needsLogin() bool {
 	if f.who == nil {
@@ -88,7 +110,10 @@ func (f facts) needsLogin() bool {
 	if f.request.prompts("login") && authTime.Before(f.flow.RequestedAt) {
 		return true
 	}
-	return f.request.maxAge != nil && authTime.Before(f.flow.RequestedAt.Add(-*f.request.maxAge))
+	if f.request.maxAge != nil && authTime.Before(f.flow.RequestedAt.Add(-*f.request.maxAge)) {
+		return true
+	}
+	return f.demand.MaxAge > 0 && authTime.Before(f.flow.RequestedAt.Add(-f.demand.MaxAge))
 }
 
 // needsConsent reports whether the person has to be asked: something was never

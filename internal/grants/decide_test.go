@@ -25,9 +25,11 @@ func TestDecide(t *testing.T) {
 		flow    idp.Flow
 		scopes  []string
 		granted []string
+		acr     acrWish
+		demand  idp.Demand
 	}
 	signedIn := func(at time.Time) *idp.AuthorizationContext {
-		return &idp.AuthorizationContext{User: idp.User{ID: "alice"}, Session: idp.Session{AuthTime: at}}
+		return &idp.AuthorizationContext{User: idp.User{ID: "alice"}, Session: idp.Session{AuthTime: at, ACR: idp.ACRPassword}}
 	}
 	consent := func(at time.Time, remembered bool) *idp.Consent {
 		return &idp.Consent{Scopes: []string{"openid", "email"}, RedirectOrigins: []string{"https://app.example"}, Remembered: remembered, GrantedAt: at}
@@ -70,6 +72,22 @@ func TestDecide(t *testing.T) {
 			w.prompt, w.flow.AccountChosen = []string{"select_account"}, w.who.Session.ID.String()
 		}, stepIssue, ""},
 		{"select_account after login", func(w *world) { w.prompt, w.who.Session.AuthTime = []string{"select_account"}, after }, stepIssue, ""},
+		{"wanted class reached", func(w *world) { w.acr.values, w.who.Session.ACR = []string{"2"}, "phr" }, stepIssue, ""},
+		{"one of the wanted classes reached", func(w *world) { w.acr.values = []string{"phr", "1"} }, stepIssue, ""},
+		{"wanted class not reached", func(w *world) { w.acr.values = []string{"2"} }, stepLogin, ""},
+		{"wanted class unknown", func(w *world) { w.acr.values = []string{"urn:x"} }, stepIssue, ""},
+		{"wanted class out of reach", func(w *world) { w.acr.values, w.flow.Unreachable = []string{"2"}, "2" }, stepIssue, ""},
+		{"wanted class, prompt=none", func(w *world) { w.acr.values, w.prompt = []string{"2"}, []string{"none"} }, stepIssue, ""},
+		{"essential class not reached", func(w *world) { w.acr = acrWish{[]string{"phr", "2"}, true} }, stepLogin, ""},
+		{"essential class, prompt=none", func(w *world) { w.acr, w.prompt = acrWish{[]string{"2"}, true}, []string{"none"} }, stepFail, "login_required"},
+		{"essential class out of reach", func(w *world) { w.acr, w.flow.Unreachable = acrWish{[]string{"2"}, true}, "2" }, stepFail, "unmet_authentication_requirements"},
+		{"another class is out of reach", func(w *world) { w.acr, w.flow.Unreachable = acrWish{[]string{"2"}, true}, "phr" }, stepLogin, ""},
+		{"policy", func(w *world) { w.demand.ACR = "2" }, stepLogin, ""},
+		{"policy met", func(w *world) { w.demand.ACR, w.who.Session.ACR = "2", "2" }, stepIssue, ""},
+		{"policy is no wish", func(w *world) { w.demand.ACR, w.flow.Unreachable = "2", "2" }, stepLogin, ""},
+		{"policy, prompt=none", func(w *world) { w.demand.ACR, w.prompt = "2", []string{"none"} }, stepFail, "login_required"},
+		{"policy's age passed", func(w *world) { w.demand.MaxAge = time.Minute }, stepLogin, ""},
+		{"policy's age not passed", func(w *world) { w.demand.MaxAge = time.Hour }, stepIssue, ""},
 		{"not in the client's groups", func(w *world) { w.client.AllowedGroups = []string{"staff"} }, stepFail, "access_denied"},
 		{"no role for the only scope", func(w *world) { w.scopes, w.granted = []string{"admin"}, []string{} }, stepFail, "access_denied"},
 		{"consent skipped, but anybody may listen on the loopback port", func(w *world) {
@@ -94,9 +112,9 @@ func TestDecide(t *testing.T) {
 			}
 			req := &authorizationRequest{
 				client: &w.client, redirectURI: w.client.RedirectURIs[0], prompt: w.prompt, maxAge: w.maxAge,
-				hintSubject: w.hint, target: target{scopes: w.scopes},
+				hintSubject: w.hint, target: target{scopes: w.scopes}, acr: w.acr,
 			}
-			got, err := decide(facts{request: req, flow: w.flow, who: w.who, subject: "alice", scopes: w.granted, asked: w.granted, now: after})
+			got, err := decide(facts{request: req, flow: w.flow, who: w.who, subject: "alice", scopes: w.granted, asked: w.granted, demand: w.demand, now: after})
 			code := ""
 			if err != nil {
 				code = err.Code
@@ -119,10 +137,10 @@ func TestOIDC_5_5_Claims(t *testing.T) {
 		`[]`:   {"invalid_request", ""},
 		`{"id_token":{"acr":null},"userinfo":{"email":{"essential":true}}}`:                                    {"", ""},
 		`{"id_token":{"updated_at":{"value":1},"age":{"values":[1,2]}},"userinfo":{"x":{"value":{"a":true}}}}`: {"", ""},
-		`{"id_token":{"acr":{"essential":true,"values":["2"]}}}`:                                               {"unmet_authentication_requirements", ""},
-		`{"id_token":{"acr":{"essential":true,"value":"2"}}}`:                                                  {"unmet_authentication_requirements", ""},
+		`{"id_token":{"acr":{"essential":true,"values":["urn:x"]}}}`:                                           {"unmet_authentication_requirements", ""},
+		`{"id_token":{"acr":{"essential":true,"value":"urn:x"}}}`:                                              {"unmet_authentication_requirements", ""},
 		`{"id_token":{"acr":{"essential":true,"values":["2","1"]}}}`:                                           {"", ""},
-		`{"id_token":{"acr":{"values":["2"]}}}`:                                                                {"", ""},
+		`{"id_token":{"acr":{"values":["urn:x"]}}}`:                                                            {"", ""},
 		`{"id_token":{"acr":{"essential":true,"values":[2]}}}`:                                                 {"invalid_request", ""},
 		`{"id_token":{"sub":{"value":"alice"}}}`:                                                               {"", "alice"},
 		`{"id_token":{"sub":{"value":1}}}`:                                                                     {"invalid_request", ""},

@@ -31,7 +31,12 @@ func (s *Service) Describe(_ context.Context, flow idp.Flow, who *idp.Authorizat
 	if who == nil {
 		return i, nil
 	}
-	for _, scope := range req.withClaimScopes(s.permitted(req.target, who.Memberships)) {
+	f := s.facts(req, flow, who)
+	if !f.needsLogin() {
+		lack := f.lacks()
+		i.ACR, i.SetUp = lack.acr, lack.policy
+	}
+	for _, scope := range f.asked {
 		i.Scopes = append(i.Scopes, describeScope(scope, req.target.resources))
 		if who.Consent == nil || !who.Consent.Stands() || !hasScope(who.Consent.Scopes, scope) {
 			i.NewScopes = append(i.NewScopes, scope)

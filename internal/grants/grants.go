@@ -11,13 +11,14 @@ import (
 	"idp/internal/idp"
 )
 
-// Directory knows the registered clients, resources and roles without asking a
-// database; implemented by *store.Directory.
+// Directory knows the registered clients, resources, roles and the sign-in
+// policy without asking a database; implemented by *store.Directory.
 type Directory interface {
 	Client(clientID string) (*idp.Client, bool)
 	Resource(audience string) (*idp.Resource, bool)
 	ScopeOwner(scope string) []*idp.Resource
 	Roles() []idp.Role
+	SignInPolicy() idp.SignInPolicy
 }
 
 // GrantStore holds grants; implemented by *store.Store.

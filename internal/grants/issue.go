@@ -116,7 +116,7 @@ func (s *Service) newGrant(f facts) idp.Grant {
 		Scopes: f.scopes, Resources: req.target.audiences(),
 		RedirectURI: req.redirectURI, RedirectURIOmitted: req.redirectURIOmitted,
 		Nonce: req.nonce, CodeChallenge: req.codeChallenge,
-		AuthTime: f.who.Session.AuthTime, ACR: f.who.Session.ACR, AMR: f.who.Session.AMR, Claims: req.claims,
+		AuthTime: f.who.Session.AuthTime, ACR: f.grantedACR(), AMR: f.who.Session.AMR, Claims: req.claims,
 		Salt: make([]byte, 16), CreatedAt: now, CodeExpiresAt: now.Add(s.Lifetimes.Code),
 	}
 	_, _ = rand.Read(g.Salt)

@@ -33,6 +33,12 @@ type Flow struct {
 	Denied bool `json:"d,omitempty"`
 	// AccountChosen is the session in which the person chose to go on.
 	AccountChosen string `json:"a,omitempty"`
+	// Proof is what the person has proven so far, while that is not enough for
+	// a session.
+	Proof *Proof `json:"f,omitempty"`
+	// Unreachable is an authentication context class that was asked for and
+	// that the person has nothing to reach it with.
+	Unreachable string `json:"u,omitempty"`
 	// Shown is a digest of what a consent page showed: approving allows that
 	// and nothing else.
 	Shown []byte `json:"s,omitempty"`
@@ -51,6 +57,11 @@ type Interaction struct {
 	UILocales string
 	// SelectAccount says that the request asks the person to choose an account.
 	SelectAccount bool
+	// ACR is the class of sign-in that the session still has to reach; empty
+	// for none. SetUp says that the person has to set up a factor for it, if
+	// there is none: the policy asks for it.
+	ACR   string
+	SetUp bool
 	// Scopes and Resources are what the person is asked to allow.
 	Scopes      []ConsentScope
 	Resources   []string // audiences, for storing

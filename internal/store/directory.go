@@ -71,8 +71,8 @@ func (s *Store) Revisions(ctx context.Context) (map[string]int64, error) {
 	return revisions, err
 }
 
-// Directory holds all clients, resources and roles in memory, so that no
-// request reads them from the database. What it returns is shared: nobody
+// Directory holds all clients, resources, roles and the sign-in policy in
+// memory, so that no request reads them from the database. What it returns is shared: nobody
 // changes it.
 type Directory struct {
 	store      *Store
@@ -85,6 +85,7 @@ type snapshot struct {
 	revisions map[string]int64
 	stored    map[string]*idp.Client // as the database has them
 	validFrom time.Time              // the global TokensValidAfter
+	policy    idp.SignInPolicy
 
 	clients      map[string]*idp.Client // with the global TokensValidAfter
 	clientList   []*idp.Client
@@ -151,6 +152,9 @@ func (d *Directory) reload(ctx context.Context, old, next *snapshot) error {
 		return err
 	}
 	if next.validFrom, err = d.store.tokensValidAfter(ctx); err != nil {
+		return err
+	}
+	if next.policy, err = signInPolicy(ctx, d.store.port); err != nil {
 		return err
 	}
 	next.stored = map[string]*idp.Client{}
@@ -220,6 +224,9 @@ func (d *Directory) ScopeOwner(scope string) []*idp.Resource { return d.current.
 
 // Roles returns all roles by name.
 func (d *Directory) Roles() []idp.Role { return d.current.Load().roles }
+
+// SignInPolicy returns what is asked of a sign-in.
+func (d *Directory) SignInPolicy() idp.SignInPolicy { return d.current.Load().policy }
 
 // OriginAllowed reports whether any enabled client allows scripts of the
 // origin.

@@ -169,3 +169,33 @@ func TestDirectoryMissesNothing(t *testing.T) {
 		require.Len(t, d.Clients(), n)
 	})
 }
+
+// Two operators who change the policy at once both get their way, and the
+// directories of all nodes see it.
+func TestSignInPolicyChangesAddUp(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, open func(t *testing.T) *store.Store) {
+		s := open(t)
+		directory, err := s.LoadDirectory(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, directory.SignInPolicy())
+		const writers = 8
+		failures := make(chan error, writers)
+		for i := range writers {
+			go func() {
+				failures <- s.ChangeSignInPolicy(t.Context(), func(p idp.SignInPolicy) (idp.SignInPolicy, error) {
+					return append(p, idp.SignInRule{Name: fmt.Sprint(i), ACR: idp.ACRMultiFactor, Groups: []string{"staff"}}), nil
+				}, event(idp.EventSettingChanged))
+			}()
+		}
+		for range writers {
+			require.NoError(t, <-failures)
+		}
+		require.Len(t, directory.SignInPolicy(), writers)
+		require.Equal(t, idp.Demand{ACR: "2"}, directory.SignInPolicy().Demands("", idp.Memberships{Groups: []string{"staff"}}))
+
+		refused := fmt.Errorf("refused")
+		err = s.ChangeSignInPolicy(t.Context(), func(idp.SignInPolicy) (idp.SignInPolicy, error) { return nil, refused }, event(idp.EventSettingChanged))
+		require.ErrorIs(t, err, refused)
+		require.Len(t, directory.SignInPolicy(), writers)
+	})
+}

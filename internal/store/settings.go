@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,6 +13,9 @@ import (
 // settingTokensValidAfter holds the instant before which every token of every
 // client is dead, as RFC 3339 text.
 const settingTokensValidAfter = "tokens_valid_after"
+
+// settingSignInPolicy holds an idp.SignInPolicy as JSON.
+const settingSignInPolicy = "sign_in_policy"
 
 const selectSetting = `SELECT value FROM settings WHERE setting_name = $1`
 
@@ -76,4 +80,40 @@ func (s *Store) tokensValidAfter(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("setting %s: %w", settingTokensValidAfter, err)
 	}
 	return at.UTC(), nil
+}
+
+// ChangeSignInPolicy lets change alter the policy, one change after the other,
+// and stores what it returns. Its error ends the change and is returned.
+func (s *Store) ChangeSignInPolicy(ctx context.Context, change func(idp.SignInPolicy) (idp.SignInPolicy, error), event idp.Event) error {
+	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		policy, err := signInPolicy(ctx, q)
+		if err != nil {
+			return err
+		}
+		if policy, err = change(policy); err != nil {
+			return err
+		}
+		value, err := json.Marshal(policy)
+		if err != nil {
+			return err
+		}
+		_, err = q.exec(ctx, upsertSetting, settingSignInPolicy, value, s.now())
+		return err
+	})
+}
+
+// signInPolicy reads what ChangeSignInPolicy wrote; nil for nothing.
+func signInPolicy(ctx context.Context, q querier) (idp.SignInPolicy, error) {
+	var value []byte
+	switch err := one(ctx, q, []any{&value}, selectSetting, settingSignInPolicy); {
+	case errors.Is(err, idp.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	var policy idp.SignInPolicy
+	if err := json.Unmarshal(value, &policy); err != nil {
+		return nil, fmt.Errorf("setting %s: %w", settingSignInPolicy, err)
+	}
+	return policy, nil
 }

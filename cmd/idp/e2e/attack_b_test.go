@@ -208,13 +208,19 @@ func TestAttack_B_Parameters(t *testing.T) {
 			}
 		})
 		t.Run("B16_EssentialACR", func(t *testing.T) {
+			each(t, "unmet_authentication_requirements", "claims", `{"id_token":{"acr":{"essential":true,"values":["urn:mace:incommon:iap:silver","3"]}}}`)
+			// Classes that somebody with a second factor reaches, and alice does not.
 			for _, claims := range []string{
 				`{"id_token":{"acr":{"essential":true,"values":["phr"]}}}`,
 				`{"id_token":{"acr":{"essential":true,"value":"2"}}}`,
 				`{"id_token":{"acr":{"essential":true,"values":["urn:mace:incommon:iap:silver","phrh"]}}}`,
 			} {
-				each(t, "unmet_authentication_requirements", "claims", claims)
+				request := web.Request(NewPKCE(), "claims", claims)
+				b.Get(t, "/oauth2/auth?"+request.Encode()).wantRefusal(t, node, request, "unmet_authentication_requirements")
+				silent := web.Request(NewPKCE(), "claims", claims, "prompt", "none")
+				b.Get(t, "/oauth2/auth?"+silent.Encode()).wantRefusal(t, node, silent, "login_required")
 			}
+			each(t, "invalid_request", "acr_values", " 1", "1  2", "\x00")
 			for _, claims := range []string{
 				`{"id_token":{"acr":{"essential":true,"values":["phr","1"]}}}`, `{"id_token":{"acr":{"essential":true}}}`,
 				`{"id_token":{"acr":{"values":["phr"]}}}`, `{"id_token":{"acr":null}}`, `{}`,
@@ -222,7 +228,7 @@ func TestAttack_B_Parameters(t *testing.T) {
 			} {
 				p := NewPKCE()
 				request := web.Request(p, "claims", claims)
-				code := node.authorize(t, b.Client, request).wantCode(t, node, request)
+				code := b.Get(t, "/oauth2/auth?"+request.Encode()).wantCode(t, node, request)
 				if code == "" {
 					t.Fatalf("claims %s", claims)
 				}
