@@ -107,10 +107,31 @@ func specimens(tag string) []any {
 	client := Client{Name: "name", Initial: "n", Logo: "https://a.example", Site: "https://a.example", Policy: "https://a.example", Terms: "https://a.example", Unverified: true}
 	account := Account{Name: "name", Username: "username", Initial: "n"}
 	fields := []Field{{"name", "value"}}
+	passkey := Passkey{Options: "{}", State: "sealed"}
 	bare := Layout{Lang: tag}
 	return []any{
 		LoginPage{Layout: bare},
-		LoginPage{layout, &client, "flow", "username", text, text, text},
+		LoginPage{
+			Layout: layout, Client: &client, Flow: "flow", Username: "username", Passkey: &passkey,
+			Problem: text, UsernameProblem: text, PasswordProblem: text,
+		},
+		SecondFactorPage{Layout: bare, Method: "code"},
+		SecondFactorPage{
+			Layout: layout, Client: &client, Account: account, Flow: "flow", SwitchFlow: "flow", Method: "passkey",
+			Others: []string{"code", "recovery"}, Passkey: &passkey, Trustable: true, TrustDays: 30, StepUp: true, Problem: text,
+		},
+		SetupPage{Layout: bare},
+		SetupPage{Layout: layout, Client: &client, Account: account, Flow: "flow", Required: true, Authenticator: true, Passkey: true},
+		SetupAuthenticatorPage{Layout: bare},
+		SetupAuthenticatorPage{
+			Layout: layout, Account: account, Flow: "flow", Enrolment: "sealed", Secret: "AAAA BBBB", Link: "otpauth://totp/name",
+			QRSize: 33, QRPath: "M0 0h1v1z", Name: "name", Problem: text,
+		},
+		SetupPasskeyPage{Layout: bare},
+		SetupPasskeyPage{Layout: layout, Account: account, Flow: "flow", Passkey: passkey, Name: "name", Problem: text},
+		RecoveryCodesPage{Layout: bare},
+		RecoveryCodesPage{Layout: layout, Account: account, Flow: "flow", Left: 3},
+		RecoveryCodesPage{Layout: layout, Account: account, Flow: "flow", Codes: []string{"aaaa-bbbb-cccc"}},
 		AccountPage{Layout: bare},
 		AccountPage{layout, &client, account, "flow"},
 		ConsentPage{Layout: bare},

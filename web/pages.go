@@ -57,6 +57,8 @@ type LoginPage struct {
 	Username string
 	// Problem says what went wrong with the attempt before; nil for none.
 	Problem *Text
+	// Passkey asks for one; nil where there cannot be any.
+	Passkey *Passkey
 	// UsernameProblem and PasswordProblem say what is wrong with one field.
 	UsernameProblem, PasswordProblem *Text
 }
@@ -64,6 +66,71 @@ type LoginPage struct {
 // Failed reports whether the page comes back with something to put right.
 func (p LoginPage) Failed() bool {
 	return p.Problem != nil || p.UsernameProblem != nil || p.PasswordProblem != nil
+}
+
+// Passkey is what a script asks the browser for.
+type Passkey struct {
+	Options string // JSON of Web Authentication Level 3 section 5.1.10
+	State   string // sealed, goes back with the answer
+}
+
+// SecondFactorPage asks for what a password is not enough without.
+type SecondFactorPage struct {
+	Layout
+	Client  *Client // nil for somebody who signs in to the issuer itself
+	Account Account
+	// Flow goes with the answer, SwitchFlow with the wish to be somebody else.
+	Flow, SwitchFlow string
+	Method           string   // code, passkey or recovery
+	Others           []string // the methods to choose instead
+	Passkey          *Passkey // for that method
+	Trustable        bool     // the person may ask not to be asked again here
+	TrustDays        int
+	StepUp           bool  // the person is signed in, and more is asked for
+	Problem          *Text // what went wrong with the attempt before; nil for none
+}
+
+// SetupPage offers the second factors that there are.
+type SetupPage struct {
+	Layout
+	Client                 *Client // nil for nobody who waits
+	Account                Account
+	Flow                   string
+	Required               bool // nothing goes on without one
+	Authenticator, Passkey bool
+}
+
+// SetupAuthenticatorPage shows a secret, and asks for a code made of it.
+type SetupAuthenticatorPage struct {
+	Layout
+	Account   Account
+	Flow      string
+	Enrolment string // sealed
+	Secret    string // in groups
+	Link      template.URL
+	QRSize    int
+	QRPath    string
+	Name      string
+	Problem   *Text
+}
+
+// SetupPasskeyPage registers a passkey.
+type SetupPasskeyPage struct {
+	Layout
+	Account Account
+	Flow    string
+	Passkey Passkey
+	Name    string
+	Problem *Text
+}
+
+// RecoveryCodesPage offers recovery codes, or shows them, once.
+type RecoveryCodesPage struct {
+	Layout
+	Account Account
+	Flow    string
+	Left    int      // of those made before
+	Codes   []string // just made
 }
 
 // AccountPage lets a person who is signed in go on, or sign in as another.
@@ -167,16 +234,21 @@ type ErrorReturnPage struct {
 	RequestID string
 }
 
-func (LoginPage) template() string        { return "login.html" }
-func (AccountPage) template() string      { return "account.html" }
-func (ConsentPage) template() string      { return "consent.html" }
-func (LogoutPage) template() string       { return "logout.html" }
-func (SignedOutPage) template() string    { return "signed_out.html" }
-func (CheckSessionPage) template() string { return "check_session.html" }
-func (HomePage) template() string         { return "home.html" }
-func (FormPostPage) template() string     { return "form_post.html" }
-func (ErrorPage) template() string        { return "error.html" }
-func (ErrorReturnPage) template() string  { return "error_return.html" }
+func (LoginPage) template() string              { return "login.html" }
+func (AccountPage) template() string            { return "account.html" }
+func (SecondFactorPage) template() string       { return "second_factor.html" }
+func (SetupPage) template() string              { return "setup.html" }
+func (SetupAuthenticatorPage) template() string { return "setup_authenticator.html" }
+func (SetupPasskeyPage) template() string       { return "setup_passkey.html" }
+func (RecoveryCodesPage) template() string      { return "setup_recovery_codes.html" }
+func (ConsentPage) template() string            { return "consent.html" }
+func (LogoutPage) template() string             { return "logout.html" }
+func (SignedOutPage) template() string          { return "signed_out.html" }
+func (CheckSessionPage) template() string       { return "check_session.html" }
+func (HomePage) template() string               { return "home.html" }
+func (FormPostPage) template() string           { return "form_post.html" }
+func (ErrorPage) template() string              { return "error.html" }
+func (ErrorReturnPage) template() string        { return "error_return.html" }
 
 // page is one of this package's page structs.
 type page interface {
@@ -257,7 +329,7 @@ func (p *Pages) parseAll(directories []fs.FS) error {
 		return err
 	}
 	for _, page := range []page{
-		LoginPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{}, ErrorReturnPage{},
+		LoginPage{}, SecondFactorPage{}, SetupPage{}, SetupAuthenticatorPage{}, SetupPasskeyPage{}, RecoveryCodesPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{}, ErrorReturnPage{},
 	} {
 		if err := p.parse(layout, directories, page.template()); err != nil {
 			return err

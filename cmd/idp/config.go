@@ -146,6 +146,7 @@ type LifetimesConfig struct {
 	SessionAbsolute Duration `yaml:"session_absolute" min:"1s"`
 	Flow            Duration `yaml:"flow" min:"1m" max:"24h"`
 	PushedRequest   Duration `yaml:"pushed_request" min:"1s" max:"10m"`
+	TrustedDevice   Duration `yaml:"trusted_device" max:"8760h"`
 }
 
 // KeysConfig rules the rotation of signing keys: a key signs for rotate_every,
@@ -217,6 +218,7 @@ func defaultConfig() Config {
 			SessionAbsolute: Duration(l.SessionAbsolute),
 			Flow:            Duration(l.Flow),
 			PushedRequest:   Duration(l.PushedRequest),
+			TrustedDevice:   Duration(l.TrustedDevice),
 		},
 		Keys:      KeysConfig{RotateEvery: Duration(30 * day), PublishAhead: Duration(day)},
 		Passwords: PasswordsConfig{MemoryKiB: 64 << 10, Iterations: 3, Parallelism: 1, MinLength: 12},
@@ -250,6 +252,7 @@ func (c *Config) idpLifetimes() idp.Lifetimes {
 		SessionAbsolute: time.Duration(l.SessionAbsolute),
 		Flow:            time.Duration(l.Flow),
 		PushedRequest:   time.Duration(l.PushedRequest),
+		TrustedDevice:   time.Duration(l.TrustedDevice),
 	}
 }
 

@@ -185,11 +185,18 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	people := users.New(users.Config{
 		Store: d.store, Rehash: d.store, Hasher: d.hasher, Throttle: d.store, Audit: n.audit, Logger: d.logger, Now: d.now,
 	})
+	factors, err := users.NewFactors(users.FactorsConfig{
+		Store: d.store, Vault: d.master, Throttle: d.store, Audit: n.audit, Issuer: cfg.Issuer, Now: d.now,
+	})
+	if err != nil {
+		return nil, err
+	}
 	// The pages describe requests that grants understands, and grants shows
 	// its errors on a page: the one knot, tied by a variable.
 	var protocol *grants.Service
 	browser := login.New(login.Config{
 		Issuer: cfg.Issuer, Secure: isSecure(cfg.Issuer), Store: d.store, Users: people, Flows: d.master,
+		Devices: d.store, People: d.store, Factors: factors, Enrolments: factors,
 		Requests: describer(func(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
 			return protocol.Describe(ctx, flow, who)
 		}),
@@ -239,7 +246,13 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			Register:           registers,
 			ManageRegistration: manages,
 
-			Login:   http.HandlerFunc(browser.ServeLogin),
+			Login:              http.HandlerFunc(browser.ServeLogin),
+			SecondFactor:       http.HandlerFunc(browser.ServeSecondFactor),
+			Setup:              http.HandlerFunc(browser.ServeSetup),
+			SetupAuthenticator: http.HandlerFunc(browser.ServeSetupAuthenticator),
+			SetupPasskey:       http.HandlerFunc(browser.ServeSetupPasskey),
+			SetupRecoveryCodes: http.HandlerFunc(browser.ServeSetupRecoveryCodes),
+
 			Consent: http.HandlerFunc(browser.ServeConsent),
 			Logout:  http.HandlerFunc(browser.ServeLogout),
 			Home:    http.HandlerFunc(browser.ServeHome),

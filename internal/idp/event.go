@@ -22,6 +22,7 @@ const (
 	EventLoginSucceeded        EventKind = "login.succeeded"
 	EventLoginFailed           EventKind = "login.failed"
 	EventLoginThrottled        EventKind = "login.throttled"
+	EventDeviceAdded           EventKind = "device.added" // a person signed in with a browser for the first time
 	EventSessionEnded          EventKind = "session.ended"
 	EventLogoutDelivered       EventKind = "logout.delivered"   // a client was told that a session ended
 	EventLogoutUndelivered     EventKind = "logout.undelivered" // it could not be told, and is not tried any more

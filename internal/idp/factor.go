@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -100,4 +101,29 @@ func (Enrolment) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[enrolm
 type QR struct {
 	Size int
 	Path string
+}
+
+// PasskeyRequest says how a passkey is asked for.
+type PasskeyRequest struct {
+	// Browser is the mark of the flow's browser: Flow.Browser.
+	Browser []byte
+	// UserID is whose passkey it has to be, when that was proven before; empty
+	// lets the person choose among all that the device has. Never fill it from
+	// what somebody typed: the answer would tell who has passkeys.
+	UserID string
+	// Verification refuses passkeys that do not check who uses them.
+	Verification bool
+}
+
+// Ceremony is what a page needs to ask the browser for a passkey.
+type Ceremony struct {
+	// Options is the JSON object {"publicKey": …}, to be put where a script
+	// finds it: that member is for PublicKeyCredential.parseCreationOptionsFromJSON
+	// or parseRequestOptionsFromJSON, and a member "mediation" goes to create()
+	// beside it. It holds no secret.
+	Options json.RawMessage
+	// Sealed is for a hidden field; the Finish methods want it back beside the
+	// credential's toJSON(). It is good once, for five minutes, and in the
+	// browser it was made for.
+	Sealed string
 }

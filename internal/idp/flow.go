@@ -33,6 +33,9 @@ type Flow struct {
 	Denied bool `json:"d,omitempty"`
 	// AccountChosen is the session in which the person chose to go on.
 	AccountChosen string `json:"a,omitempty"`
+	// To is the path of a page here that the person wants to see once signed in;
+	// only without a Request.
+	To string `json:"o,omitempty"`
 	// Proof is what the person has proven so far, while that is not enough for
 	// a session.
 	Proof *Proof `json:"f,omitempty"`

@@ -103,3 +103,39 @@ func (p *Proof) AMR() []string {
 	add(p.multiFactor(), "mfa")
 	return amr
 }
+
+// ProofOf reads back from a session what was proven for it.
+func ProofOf(s *Session) *Proof {
+	p := &Proof{UserID: s.UserID, At: s.AuthTime}
+	for _, method := range s.AMR {
+		switch method {
+		case "pwd":
+			p.Factors = append(p.Factors, FactorPassword)
+		case "otp":
+			p.Factors = append(p.Factors, FactorTOTP)
+		case "hwk":
+			p.Factors = append(p.Factors, FactorPasskey, FactorBound)
+		case "swk":
+			p.Factors = append(p.Factors, FactorPasskey)
+		case "user":
+			p.Factors = append(p.Factors, FactorVerified)
+		}
+	}
+	return p
+}
+
+// Reaches reports whether the person has something that, after a password,
+// amounts to the class.
+func (f *Factors) Reaches(acr string) bool {
+	switch {
+	case ACRSatisfies(ACRPassword, acr):
+		return true
+	case ACRSatisfies(ACRMultiFactor, acr):
+		return f.SecondFactor()
+	case ACRSatisfies(ACRPhishingResistant, acr):
+		return len(f.Passkeys) > 0
+	case ACRSatisfies(ACRHardwareProtected, acr):
+		return slices.ContainsFunc(f.Passkeys, func(p Passkey) bool { return !p.BackupEligible })
+	}
+	return false
+}

@@ -31,6 +31,10 @@ func TestRFC8176_2_ProofTellsWhatHappened(t *testing.T) {
 			proof := &idp.Proof{Factors: c.factors}
 			require.Equal(t, c.acr, proof.ACR())
 			require.Equal(t, c.amr, proof.AMR())
+			session := &idp.Session{UserID: "u", AuthTime: time.Unix(1, 0), ACR: c.acr, AMR: c.amr}
+			again := idp.ProofOf(session)
+			require.Equal(t, c.acr, again.ACR(), "read back from the session")
+			require.Equal(t, c.amr, again.AMR())
 		})
 	}
 }
@@ -52,4 +56,23 @@ func TestProofGrows(t *testing.T) {
 	second := first.With(time.Unix(2, 0), idp.FactorTOTP, idp.FactorPassword)
 	require.Equal(t, []idp.Factor{idp.FactorPassword}, first.Factors)
 	require.Equal(t, &idp.Proof{UserID: "u", Factors: []idp.Factor{idp.FactorPassword, idp.FactorTOTP}, At: time.Unix(2, 0)}, second)
+}
+
+func TestFactorsReach(t *testing.T) {
+	synced, bound := idp.Passkey{BackupEligible: true}, idp.Passkey{}
+	for _, c := range []struct {
+		name    string
+		factors idp.Factors
+		reaches []string
+	}{
+		{"nothing", idp.Factors{}, []string{"1"}},
+		{"recovery codes alone", idp.Factors{RecoveryCodes: 10}, []string{"1"}},
+		{"authenticator", idp.Factors{Authenticators: make([]idp.Authenticator, 1)}, []string{"1", "2"}},
+		{"passkey", idp.Factors{Passkeys: []idp.Passkey{synced}}, []string{"1", "2", "phr"}},
+		{"passkey of one device", idp.Factors{Passkeys: []idp.Passkey{synced, bound}}, []string{"1", "2", "phr", "phrh"}},
+	} {
+		for i, class := range append(idp.ACRs(), "urn:x") {
+			require.Equal(t, i < len(c.reaches), c.factors.Reaches(class), "%s, %s", c.name, class)
+		}
+	}
 }

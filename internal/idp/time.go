@@ -37,6 +37,7 @@ type Lifetimes struct {
 	SessionAbsolute time.Duration
 	Flow            time.Duration // from the authorization request to its answer
 	PushedRequest   time.Duration // a pushed authorization request, until it must be used
+	TrustedDevice   time.Duration // a device stands in for a second factor; 0 for never
 }
 
 // DefaultLifetimes follow RFC 9700's advice: short bearer tokens, refresh
@@ -53,5 +54,6 @@ func DefaultLifetimes() Lifetimes {
 		SessionAbsolute: 12 * time.Hour,
 		Flow:            30 * time.Minute,
 		PushedRequest:   90 * time.Second,
+		TrustedDevice:   30 * 24 * time.Hour,
 	}
 }

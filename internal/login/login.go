@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -71,13 +72,18 @@ type Config struct {
 	Issuer string
 	// Secure is false only for an issuer on http and loopback: cookies then do
 	// without the Secure attribute and the __Host- prefix.
-	Secure   bool
-	Store    Store
-	Users    Authenticator
-	Flows    Sealer
-	Requests Describer
-	Clients  Clients
-	Logos    Logos
+	Secure  bool
+	Store   Store
+	Devices Devices
+	People  People
+	Factors Factors
+	// Enrolments is usually the same as Factors.
+	Enrolments Enrolments
+	Users      Authenticator
+	Flows      Sealer
+	Requests   Describer
+	Clients    Clients
+	Logos      Logos
 	// RemoteLogos has browsers load the pictures of clients without a stored one
 	// from where the client says: its host then learns who signs in when.
 	RemoteLogos bool
@@ -99,6 +105,9 @@ type Config struct {
 //	ServeCheckSession  /oauth2/sessions/check   has the session changed?
 //	ServeDisplay       /display                 language and theme
 //	ServeLogo          /logos/                  the picture of an application
+//	ServeSecondFactor  /login/second-factor     what a password is not enough without
+//	ServeSetup         /setup                   which second factors there are
+//	ServeSetup…        /setup/…                 setting one up
 //	Static             /static/                 style, script, mark
 type Login struct {
 	Config
@@ -186,7 +195,7 @@ func (l *Login) live(held *idp.AuthorizationContext) bool {
 // that no browser sends a password along (RFC 9700 section 4.12).
 func (l *Login) goOn(w http.ResponseWriter, r *http.Request, flow idp.Flow) error {
 	if flow.Request == "" {
-		http.Redirect(w, r, l.base+"/", http.StatusSeeOther)
+		http.Redirect(w, r, l.base+cmp.Or(flow.To, "/"), http.StatusSeeOther)
 		return nil
 	}
 	sealed, err := l.Flows.SealFlow(flow)

@@ -199,7 +199,7 @@ func newSite(t *testing.T, change ...func(*login.Config)) *site {
 	s.users = &accounts{memory: s.memory}
 	cfg := login.Config{
 		Issuer: issuer, Secure: true,
-		Store: s.memory, Clients: s.memory, Hints: s.memory, Users: s.users, Flows: master, Requests: s.asks, Audit: s.memory,
+		Store: s.memory, Devices: s.memory, People: s.memory, Factors: noFactors{}, Clients: s.memory, Hints: s.memory, Users: s.users, Flows: master, Requests: s.asks, Audit: s.memory,
 		Now: func() time.Time { return s.now }, Lifetimes: idp.DefaultLifetimes(), Pages: pages,
 	}
 	for _, f := range change {
@@ -670,7 +670,7 @@ func TestCookies_LoopbackIssuer(t *testing.T) {
 	b := s.browser(t)
 	got := b.post("/login", credentials(b.flow(""))).is(t, http.StatusSeeOther)
 	for _, c := range got.Cookies() {
-		if c.Name != "idp_session" || c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
+		if c.Name != "idp_session" && !strings.HasPrefix(c.Name, "idp_device_") || c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
 			t.Errorf("cookie %+v", c)
 		}
 	}

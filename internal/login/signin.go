@@ -19,8 +19,6 @@ const (
 	maxPassword  = 1024 // bytes
 	maxUserAgent = 256  // bytes
 	saltSize     = 16   // bytes
-
-	passwordAMR = "pwd" // RFC 8176 section 2
 )
 
 // ServeLogin asks who the person is, and starts a session for them.
@@ -55,6 +53,8 @@ func (l *Login) showLogin(w http.ResponseWriter, r *http.Request) error {
 		return l.goOn(w, r, flow)
 	case held != nil && !anew && !chosen && interaction.SelectAccount:
 		return l.showAccounts(w, r, flow, interaction, held)
+	case held != nil && !anew && interaction.ACR != "":
+		return l.stepUp(w, r, flow, interaction, held)
 	}
 	page := web.LoginPage{Username: interaction.LoginHint}
 	if page.Username == "" && held != nil && !anew {
@@ -88,6 +88,9 @@ func (l *Login) loginPage(w http.ResponseWriter, r *http.Request, status int, fl
 	}
 	page.Layout = l.layoutOf(r, nil, "/login?flow="+url.QueryEscape(sealed))
 	page.Flow, page.Client = sealed, l.clientOnPage(interaction.Client)
+	if page.Passkey, err = l.passkeyRequest(r, flow, ""); err != nil {
+		return err
+	}
 	allowRedirects(w.Header())
 	allowLogo(w.Header(), page.Client)
 	l.render(w, r, status, page)
@@ -105,28 +108,27 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if form.Get("action") == "continue" {
+	switch form.Get("action") {
+	case "continue":
 		return l.chooseAccount(w, r, flow, held)
+	case "passkey":
+		return l.signInByPasskey(w, r, flow, form, held)
 	}
 	// 3. What was typed, refused before any work is done on it.
 	username, password := strings.TrimSpace(form.Get("username")), form.Get("password")
 	if status, page := unreadable(username, password); status != 0 {
 		return l.askAgain(w, r, status, flow, page)
 	}
-	// 4. The password, then a session of its own. It was proven when it was looked
-	// at: of a password that is changed meanwhile, no session comes.
+	// 4. The password, then whatever else has to be proven, then a session. It was
+	// proven when it was looked at: of a password that is changed meanwhile, no
+	// session comes.
 	proven := idp.Instant(l.Now())
 	user, err := l.Users.Authenticate(r.Context(), username, password)
 	if err != nil {
 		return l.refused(w, r, flow, username, err)
 	}
-	session, err := l.startSession(w, r, flow, user, proven, held)
-	if err != nil {
-		return err
-	}
-	// 5. Back to where the next step is decided. Who signs in has chosen.
-	flow.AccountChosen = session.ID.String()
-	return l.goOn(w, r, flow)
+	proof := &idp.Proof{UserID: user.ID}
+	return l.proved(w, r, flow, user, proof.With(proven, idp.FactorPassword), held)
 }
 
 // chooseAccount goes on in the session that the browser is in.
@@ -143,11 +145,11 @@ func (l *Login) chooseAccount(w http.ResponseWriter, r *http.Request, flow idp.F
 // same session under a new secret, so that signing in anew for one application
 // does not sign out of the others; anybody else gets a session of their own,
 // and the one from before ends.
-func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Flow, user idp.User, proven time.Time, held *idp.AuthorizationContext) (idp.Session, error) {
+func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Flow, user idp.User, proof *idp.Proof, held *idp.AuthorizationContext) (idp.Session, error) {
 	request, now := idp.RequestFrom(r.Context()), idp.Instant(l.Now())
 	session := idp.Session{
 		UserID: user.ID, Salt: random(saltSize),
-		AuthTime: proven, ACR: idp.ACRPassword, AMR: []string{passwordAMR},
+		AuthTime: proof.At, ACR: proof.ACR(), AMR: proof.AMR(),
 		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(l.Lifetimes.SessionAbsolute),
 		RemoteAddr: request.RemoteAddr, UserAgent: clip(request.UserAgent, maxUserAgent),
 	}
@@ -190,7 +192,7 @@ func (l *Login) createSession(r *http.Request, flow idp.Flow, session idp.Sessio
 func succeeded(r *http.Request, flow idp.Flow, session idp.Session) idp.Event {
 	e := event(r, idp.EventLoginSucceeded, session.AuthTime)
 	e.UserID, e.SessionID, e.ClientID = session.UserID, session.ID.String(), clientOf(flow)
-	e.Detail = map[string]string{"amr": passwordAMR}
+	e.Detail = map[string]string{"amr": strings.Join(session.AMR, " ")}
 	return e
 }
 
@@ -227,14 +229,8 @@ func (l *Login) refused(w http.ResponseWriter, r *http.Request, flow idp.Flow, u
 	case errors.Is(err, idp.ErrCredentials):
 		request.Outcome, page.Problem = "login_failed", web.Say("login.no_match")
 	case errors.Is(err, idp.ErrThrottled):
-		wait := time.Minute
-		var throttled interface{ RetryAfter() time.Duration }
-		if errors.As(err, &throttled) {
-			wait = throttled.RetryAfter()
-		}
-		retryAfter(w, wait)
 		status = http.StatusTooManyRequests
-		request.Outcome, page.Problem = "login_throttled", tooMany(wait)
+		request.Outcome, page.Problem = "login_throttled", throttled(w, err)
 	case errors.Is(err, idp.ErrUnavailable):
 		retryAfter(w, databaseRetry)
 		status = http.StatusServiceUnavailable
@@ -256,8 +252,14 @@ func (l *Login) askAgain(w http.ResponseWriter, r *http.Request, status int, flo
 	return l.loginPage(w, r, status, flow, interaction, page)
 }
 
-// tooMany says how long to wait, rounded up.
-func tooMany(wait time.Duration) *web.Text {
+// throttled says how long to wait, rounded up, to the browser and in words.
+func throttled(w http.ResponseWriter, err error) *web.Text {
+	wait := time.Minute
+	var known interface{ RetryAfter() time.Duration }
+	if errors.As(err, &known) {
+		wait = known.RetryAfter()
+	}
+	retryAfter(w, wait)
 	switch minutes := int(math.Ceil(wait.Minutes())); {
 	case wait <= 30*time.Second:
 		return web.Say("login.throttled_moment")

@@ -28,7 +28,14 @@ type Handlers struct {
 	Register           http.Handler
 	ManageRegistration http.Handler
 
-	Login   http.Handler
+	Login        http.Handler
+	SecondFactor http.Handler
+	// Setup… let a person set up second factors.
+	Setup              http.Handler
+	SetupAuthenticator http.Handler
+	SetupPasskey       http.Handler
+	SetupRecoveryCodes http.Handler
+
 	Consent http.Handler
 	Logout  http.Handler
 	Account http.Handler
@@ -92,6 +99,11 @@ func Routes(h Handlers) []Route {
 		{Path: "/userinfo", Methods: page, Handler: h.Userinfo, CORS: true},
 
 		{Path: "/login", Methods: page, Handler: h.Login, Browser: true},
+		{Path: "/login/second-factor", Methods: page, Handler: h.SecondFactor, Browser: true},
+		{Path: "/setup", Methods: read, Handler: h.Setup, Browser: true},
+		{Path: "/setup/authenticator", Methods: page, Handler: h.SetupAuthenticator, Browser: true},
+		{Path: "/setup/passkey", Methods: page, Handler: h.SetupPasskey, Browser: true},
+		{Path: "/setup/recovery-codes", Methods: page, Handler: h.SetupRecoveryCodes, Browser: true},
 		{Path: "/consent", Methods: page, Handler: h.Consent, Browser: true},
 		{Path: "/logout", Methods: page, Handler: h.Logout, Browser: true},
 		{Path: "/account", Methods: page, Handler: h.Account, Browser: true},

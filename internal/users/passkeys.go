@@ -54,19 +54,6 @@ const (
 	passkeyName       = "Passkey"
 )
 
-// Ceremony is what a page needs to ask the browser for a passkey.
-type Ceremony struct {
-	// Options is the JSON object {"publicKey": …}, to be put where a script
-	// finds it: that member is for PublicKeyCredential.parseCreationOptionsFromJSON
-	// or parseRequestOptionsFromJSON, and a member "mediation" goes to create()
-	// beside it. It holds no secret.
-	Options json.RawMessage
-	// Sealed is for a hidden field; the Finish methods want it back beside the
-	// credential's toJSON(). It is good once, for five minutes, and in the
-	// browser it was made for.
-	Sealed string
-}
-
 // ceremony is the sealed state between the challenge and its answer.
 type ceremony struct {
 	Challenge string    `json:"c"`
@@ -172,7 +159,7 @@ func (f *Factors) PasskeysAvailable() bool { return f.rp != nil }
 //
 // Errors: idp.ErrNotFound where there are no passkeys, *idp.InvalidError that
 // names "passkeys" when the person has too many.
-func (f *Factors) BeginPasskeyRegistration(ctx context.Context, user idp.User, browser []byte) (Ceremony, error) {
+func (f *Factors) BeginPasskeyRegistration(ctx context.Context, user idp.User, browser []byte) (idp.Ceremony, error) {
 	return f.beginRegistration(ctx, user, browser, protocol.MediationDefault)
 }
 
@@ -181,49 +168,37 @@ func (f *Factors) BeginPasskeyRegistration(ctx context.Context, user idp.User, b
 // its password manager allows that (conditional mediation, WebAuthn section
 // 5.1.3). Nobody need have touched anything then, so FinishPasskeyRegistration
 // may say that no factor was proven.
-func (f *Factors) BeginPasskeyUpgrade(ctx context.Context, user idp.User, browser []byte) (Ceremony, error) {
+func (f *Factors) BeginPasskeyUpgrade(ctx context.Context, user idp.User, browser []byte) (idp.Ceremony, error) {
 	return f.beginRegistration(ctx, user, browser, protocol.MediationConditional)
 }
 
-func (f *Factors) beginRegistration(ctx context.Context, user idp.User, browser []byte, mediation protocol.CredentialMediationRequirement) (Ceremony, error) {
+func (f *Factors) beginRegistration(ctx context.Context, user idp.User, browser []byte, mediation protocol.CredentialMediationRequirement) (idp.Ceremony, error) {
 	if f.rp == nil {
-		return Ceremony{}, fmt.Errorf("users: an issuer without a domain has no passkeys: %w", idp.ErrNotFound)
+		return idp.Ceremony{}, fmt.Errorf("users: an issuer without a domain has no passkeys: %w", idp.ErrNotFound)
 	}
 	has, err := f.Of(ctx, user.ID)
 	if err != nil {
-		return Ceremony{}, err
+		return idp.Ceremony{}, err
 	}
 	if len(has.Passkeys) >= maxPasskeys {
-		return Ceremony{}, idp.Invalid("passkeys", fmt.Sprintf("are %d already", maxPasskeys))
+		return idp.Ceremony{}, idp.Invalid("passkeys", fmt.Sprintf("are %d already", maxPasskeys))
 	}
 	fresh := make([]byte, userHandle)
 	fillRandom(fresh)
 	handle, err := f.store.UserHandle(ctx, user.ID, fresh)
 	if err != nil {
-		return Ceremony{}, fmt.Errorf("users: register a passkey: %w", err)
+		return idp.Ceremony{}, fmt.Errorf("users: register a passkey: %w", err)
 	}
 	person := passkeyUser{user: user, handle: handle, passkeys: has.Passkeys}
 	creation, session, err := f.rp.BeginMediatedRegistration(person, mediation,
 		webauthn.WithCredentialParameters(passkeyParameters()),
 		webauthn.WithExclusions(webauthn.Credentials(person.WebAuthnCredentials()).CredentialDescriptors()))
 	if err != nil {
-		return Ceremony{}, fmt.Errorf("users: register a passkey: %w", err)
+		return idp.Ceremony{}, fmt.Errorf("users: register a passkey: %w", err)
 	}
 	return f.ceremony(creation, registrationPlace(user.ID, browser), ceremony{
 		Challenge: session.Challenge, UserID: user.ID, Quiet: mediation == protocol.MediationConditional,
 	})
-}
-
-// PasskeyRequest says how a passkey is asked for.
-type PasskeyRequest struct {
-	// Browser is the mark of the flow's browser: idp.Flow.Browser.
-	Browser []byte
-	// UserID is whose passkey it has to be, when that was proven before; empty
-	// lets the person choose among all that the device has. Never fill it from
-	// what somebody typed: the answer would tell who has passkeys.
-	UserID string
-	// Verification refuses passkeys that do not check who uses them.
-	Verification bool
 }
 
 // BeginPasskeySignIn asks for a passkey: WebAuthn section 7.2. Without a user
@@ -231,19 +206,19 @@ type PasskeyRequest struct {
 //
 // Errors: idp.ErrNotFound where there are no passkeys, or when the user has
 // none.
-func (f *Factors) BeginPasskeySignIn(ctx context.Context, r PasskeyRequest) (Ceremony, error) {
+func (f *Factors) BeginPasskeySignIn(ctx context.Context, r idp.PasskeyRequest) (idp.Ceremony, error) {
 	if f.rp == nil {
-		return Ceremony{}, fmt.Errorf("users: an issuer without a domain has no passkeys: %w", idp.ErrNotFound)
+		return idp.Ceremony{}, fmt.Errorf("users: an issuer without a domain has no passkeys: %w", idp.ErrNotFound)
 	}
 	state := ceremony{UserID: r.UserID, Required: r.Verification}
 	var options []webauthn.LoginOption
 	if r.UserID != "" {
 		has, err := f.Of(ctx, r.UserID)
 		if err != nil {
-			return Ceremony{}, err
+			return idp.Ceremony{}, err
 		}
 		if len(has.Passkeys) == 0 {
-			return Ceremony{}, fmt.Errorf("users: sign in with a passkey: %w", idp.ErrNotFound)
+			return idp.Ceremony{}, fmt.Errorf("users: sign in with a passkey: %w", idp.ErrNotFound)
 		}
 		person := passkeyUser{passkeys: has.Passkeys}
 		options = append(options, webauthn.WithAllowedCredentials(webauthn.Credentials(person.WebAuthnCredentials()).CredentialDescriptors()))
@@ -256,23 +231,23 @@ func (f *Factors) BeginPasskeySignIn(ctx context.Context, r PasskeyRequest) (Cer
 	}
 	assertion, session, err := f.rp.BeginDiscoverableLogin(options...)
 	if err != nil {
-		return Ceremony{}, fmt.Errorf("users: sign in with a passkey: %w", err)
+		return idp.Ceremony{}, fmt.Errorf("users: sign in with a passkey: %w", err)
 	}
 	state.Challenge = session.Challenge
 	return f.ceremony(assertion, signInPlace(r.Browser), state)
 }
 
-func (f *Factors) ceremony(options any, place string, state ceremony) (Ceremony, error) {
+func (f *Factors) ceremony(options any, place string, state ceremony) (idp.Ceremony, error) {
 	state.Until = f.now().Add(challengeLifetime)
 	text, err := json.Marshal(options)
 	if err != nil {
-		return Ceremony{}, fmt.Errorf("users: ask for a passkey: %w", err)
+		return idp.Ceremony{}, fmt.Errorf("users: ask for a passkey: %w", err)
 	}
 	sealed, err := f.seal(place, state)
 	if err != nil {
-		return Ceremony{}, fmt.Errorf("users: ask for a passkey: %w", err)
+		return idp.Ceremony{}, fmt.Errorf("users: ask for a passkey: %w", err)
 	}
-	return Ceremony{Options: text, Sealed: sealed}, nil
+	return idp.Ceremony{Options: text, Sealed: sealed}, nil
 }
 
 // Why the answer of a passkey was not accepted; for the audit.

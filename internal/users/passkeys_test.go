@@ -140,7 +140,7 @@ func (d *device) answer(t testing.TB, response map[string]any) []byte {
 }
 
 // create makes the credential: navigator.credentials.create().
-func (d *device) create(t testing.TB, c users.Ceremony) []byte {
+func (d *device) create(t testing.TB, c idp.Ceremony) []byte {
 	t.Helper()
 	var o options
 	require.NoError(t, json.Unmarshal(c.Options, &o))
@@ -157,7 +157,7 @@ func (d *device) create(t testing.TB, c users.Ceremony) []byte {
 }
 
 // get signs: navigator.credentials.get().
-func (d *device) get(t testing.TB, c users.Ceremony) []byte {
+func (d *device) get(t testing.TB, c idp.Ceremony) []byte {
 	t.Helper()
 	var o options
 	require.NoError(t, json.Unmarshal(c.Options, &o))
@@ -195,7 +195,7 @@ func (w *factorWorld) register(t *testing.T, u idp.User, d *device) idp.Passkey 
 }
 
 // signIn uses the device's credential.
-func (w *factorWorld) signIn(t *testing.T, r users.PasskeyRequest, d *device) (idp.User, []idp.Factor, error) {
+func (w *factorWorld) signIn(t *testing.T, r idp.PasskeyRequest, d *device) (idp.User, []idp.Factor, error) {
 	t.Helper()
 	r.Browser = here
 	c, err := w.BeginPasskeySignIn(t.Context(), r)
@@ -244,11 +244,11 @@ func TestPasskeys(t *testing.T) {
 		require.True(t, p.UserVerified && p.BackupEligible && p.BackupState)
 
 		// Without a user, with one, with verification.
-		first, err := w.BeginPasskeySignIn(ctx, users.PasskeyRequest{Browser: here})
+		first, err := w.BeginPasskeySignIn(ctx, idp.PasskeyRequest{Browser: here})
 		require.NoError(t, err)
 		require.NotContains(t, string(first.Options), "allowCredentials", "nobody is named before somebody signed")
 		require.Contains(t, string(first.Options), `"userVerification":"preferred"`)
-		for _, r := range []users.PasskeyRequest{{}, {UserID: w.alice.ID}, {Verification: true}, {UserID: w.alice.ID, Verification: true}} {
+		for _, r := range []idp.PasskeyRequest{{}, {UserID: w.alice.ID}, {Verification: true}, {UserID: w.alice.ID, Verification: true}} {
 			u, factors, err := w.signIn(t, r, d)
 			require.NoError(t, err)
 			require.Equal(t, w.alice.ID, u.ID)
@@ -256,7 +256,7 @@ func TestPasskeys(t *testing.T) {
 			proof := (&idp.Proof{UserID: u.ID}).With(w.now(), factors...)
 			require.Equal(t, idp.ACRPhishingResistant, proof.ACR())
 		}
-		known, err := w.BeginPasskeySignIn(ctx, users.PasskeyRequest{Browser: here, UserID: w.alice.ID})
+		known, err := w.BeginPasskeySignIn(ctx, idp.PasskeyRequest{Browser: here, UserID: w.alice.ID})
 		require.NoError(t, err)
 		require.Contains(t, string(known.Options), b64(d.id))
 
@@ -266,7 +266,7 @@ func TestPasskeys(t *testing.T) {
 		bound.count = 1
 		w.register(t, w.alice, bound)
 		bound.count = 2
-		_, factors, err = w.signIn(t, users.PasskeyRequest{}, bound)
+		_, factors, err = w.signIn(t, idp.PasskeyRequest{}, bound)
 		require.NoError(t, err)
 		require.Equal(t, []idp.Factor{idp.FactorPasskey, idp.FactorVerified, idp.FactorBound}, factors)
 		require.Equal(t, idp.ACRHardwareProtected, (&idp.Proof{}).With(w.now(), factors...).ACR())
@@ -286,12 +286,12 @@ func TestPasskeys(t *testing.T) {
 		require.ErrorIs(t, w.RemovePasskey(ctx, w.bob.ID, d.id, time.Time{}), idp.ErrNotFound)
 		require.NoError(t, w.RemovePasskey(ctx, w.alice.ID, d.id, time.Time{}))
 		w.notes.take()
-		_, _, err = w.signIn(t, users.PasskeyRequest{}, d)
+		_, _, err = w.signIn(t, idp.PasskeyRequest{}, d)
 		require.ErrorIs(t, err, idp.ErrFactor)
 		require.Equal(t, []string{"webauthn.rejected passkey unknown_credential"}, w.reasons())
 		require.Len(t, w.events(t, idp.EventFactorUsed), 5)
 
-		_, err = w.BeginPasskeySignIn(ctx, users.PasskeyRequest{Browser: here, UserID: w.bob.ID})
+		_, err = w.BeginPasskeySignIn(ctx, idp.PasskeyRequest{Browser: here, UserID: w.bob.ID})
 		require.ErrorIs(t, err, idp.ErrNotFound)
 		for range 24 {
 			w.register(t, w.alice, newDevice(t, flagPresent))
@@ -318,7 +318,7 @@ func TestPasskeysOfEveryAlgorithm(t *testing.T) {
 		rs.public = map[int64]any{1: 3, 3: -257, -1: key.N.Bytes(), -2: []byte{1, 0, 1}}
 		for name, d := range map[string]*device{"EdDSA": okp, "RS256": rs} {
 			w.register(t, w.alice, d)
-			_, factors, err := w.signIn(t, users.PasskeyRequest{}, d)
+			_, factors, err := w.signIn(t, idp.PasskeyRequest{}, d)
 			require.NoError(t, err, name)
 			require.Equal(t, []idp.Factor{idp.FactorPasskey, idp.FactorBound}, factors, name)
 		}
@@ -392,7 +392,7 @@ func TestAttack_Q14_RegistrationRefusals(t *testing.T) {
 		require.NoError(t, err)
 		d := newDevice(t, flagPresent)
 		response := d.create(t, c)
-		other, err := w.BeginPasskeySignIn(ctx, users.PasskeyRequest{Browser: here})
+		other, err := w.BeginPasskeySignIn(ctx, idp.PasskeyRequest{Browser: here})
 		require.NoError(t, err)
 		for name, finish := range map[string]func() error{
 			"another browser": func() error {
@@ -448,7 +448,7 @@ func TestAttack_Q14_SignInRefusals(t *testing.T) {
 		alices.count = 10
 		w.register(t, w.alice, alices)
 		w.register(t, w.bob, bobs)
-		refused := func(name, reason string, r users.PasskeyRequest, spoil func(d *device)) {
+		refused := func(name, reason string, r idp.PasskeyRequest, spoil func(d *device)) {
 			t.Helper()
 			before, err := w.Of(ctx, w.alice.ID)
 			require.NoError(t, err)
@@ -464,7 +464,7 @@ func TestAttack_Q14_SignInRefusals(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, before, after, name)
 		}
-		anybody, alice := users.PasskeyRequest{}, users.PasskeyRequest{UserID: w.alice.ID}
+		anybody, alice := idp.PasskeyRequest{}, idp.PasskeyRequest{UserID: w.alice.ID}
 		for name, tc := range map[string]struct {
 			reason string
 			spoil  func(d *device)
@@ -512,7 +512,7 @@ func TestAttack_Q14_AnswersOutOfPlace(t *testing.T) {
 		alices, bobs := newDevice(t, flagPresent|flagVerified), newDevice(t, flagPresent)
 		w.register(t, w.alice, alices)
 		w.register(t, w.bob, bobs)
-		begin := func(r users.PasskeyRequest) users.Ceremony {
+		begin := func(r idp.PasskeyRequest) idp.Ceremony {
 			r.Browser = here
 			c, err := w.BeginPasskeySignIn(ctx, r)
 			require.NoError(t, err)
@@ -524,13 +524,13 @@ func TestAttack_Q14_AnswersOutOfPlace(t *testing.T) {
 			require.ErrorIs(t, err, idp.ErrFactor, reason)
 			require.Equal(t, []string{"webauthn.rejected passkey " + reason}, w.reasons())
 		}
-		c := begin(users.PasskeyRequest{})
+		c := begin(idp.PasskeyRequest{})
 		refused("state", elsewhere, c.Sealed, alices.get(t, c))
 		refused("state", here, "", alices.get(t, c))
 		registration, err := w.BeginPasskeyRegistration(ctx, w.alice, here)
 		require.NoError(t, err)
 		refused("state", here, registration.Sealed, alices.get(t, c))
-		refused("challenge", here, begin(users.PasskeyRequest{}).Sealed, alices.get(t, c))
+		refused("challenge", here, begin(idp.PasskeyRequest{}).Sealed, alices.get(t, c))
 
 		// Once.
 		response := alices.get(t, c)
@@ -540,13 +540,13 @@ func TestAttack_Q14_AnswersOutOfPlace(t *testing.T) {
 		refused("replayed", here, c.Sealed, bobs.get(t, c))
 
 		// Whoever began as alice cannot go on as bob.
-		known := begin(users.PasskeyRequest{UserID: w.alice.ID})
+		known := begin(idp.PasskeyRequest{UserID: w.alice.ID})
 		refused("owner", here, known.Sealed, bobs.get(t, known))
-		before := begin(users.PasskeyRequest{UserID: w.alice.ID})
+		before := begin(idp.PasskeyRequest{UserID: w.alice.ID})
 		later := newDevice(t, flagPresent)
 		w.register(t, w.alice, later)
 		refused("owner", here, before.Sealed, later.get(t, before))
-		anonymous := begin(users.PasskeyRequest{})
+		anonymous := begin(idp.PasskeyRequest{})
 		nameless := *alices
 		nameless.handleSent = []byte{}
 		refused("owner", here, anonymous.Sealed, nameless.get(t, anonymous))
@@ -554,16 +554,16 @@ func TestAttack_Q14_AnswersOutOfPlace(t *testing.T) {
 		require.NoError(t, err, "a known person needs no handle")
 
 		// Verification that was required.
-		must := begin(users.PasskeyRequest{Verification: true})
+		must := begin(idp.PasskeyRequest{Verification: true})
 		require.Contains(t, string(must.Options), `"userVerification":"required"`)
 		refused("user_verification", here, must.Sealed, bobs.get(t, must))
 
 		// Too late, and a disabled account.
-		late := begin(users.PasskeyRequest{})
+		late := begin(idp.PasskeyRequest{})
 		w.pass(5 * time.Minute)
 		refused("expired", here, late.Sealed, alices.get(t, late))
 		require.NoError(t, w.store.SetUserState(ctx, w.alice.ID, idp.UserDisabled, w.now(), idp.Event{Kind: idp.EventUserDisabled}))
-		disabled := begin(users.PasskeyRequest{})
+		disabled := begin(idp.PasskeyRequest{})
 		refused("disabled", here, disabled.Sealed, alices.get(t, disabled))
 	})
 }
@@ -574,7 +574,7 @@ func TestAttack_Q14_OneChallengeForManyAtOnce(t *testing.T) {
 	eachFactorWorld(t, nil, func(t *testing.T, w *factorWorld) {
 		d := newDevice(t, flagPresent)
 		w.register(t, w.alice, d)
-		c, err := w.BeginPasskeySignIn(t.Context(), users.PasskeyRequest{Browser: here})
+		c, err := w.BeginPasskeySignIn(t.Context(), idp.PasskeyRequest{Browser: here})
 		require.NoError(t, err)
 		response := d.get(t, c)
 		var in, refused atomic.Int64
@@ -604,14 +604,14 @@ func TestAttack_Q14_VerificationMustBeKnown(t *testing.T) {
 		d := newDevice(t, flagPresent)
 		require.False(t, w.register(t, w.alice, d).UserVerified)
 		d.flags |= flagVerified
-		_, factors, err := w.signIn(t, users.PasskeyRequest{}, d)
+		_, factors, err := w.signIn(t, idp.PasskeyRequest{}, d)
 		require.NoError(t, err)
 		require.Equal(t, []idp.Factor{idp.FactorPasskey, idp.FactorBound}, factors)
-		_, _, err = w.signIn(t, users.PasskeyRequest{Verification: true}, d)
+		_, _, err = w.signIn(t, idp.PasskeyRequest{Verification: true}, d)
 		require.ErrorIs(t, err, idp.ErrFactor)
 		require.Equal(t, []string{"webauthn.rejected passkey user_verification"}, w.reasons())
 
-		for _, r := range []users.PasskeyRequest{{UserID: w.alice.ID}, {}, {Verification: true}} {
+		for _, r := range []idp.PasskeyRequest{{UserID: w.alice.ID}, {}, {Verification: true}} {
 			_, factors, err = w.signIn(t, r, d)
 			require.NoError(t, err)
 			require.Equal(t, []idp.Factor{idp.FactorPasskey, idp.FactorVerified, idp.FactorBound}, factors)
@@ -632,7 +632,7 @@ func TestPasskeyMadeInPassing(t *testing.T) {
 			_, factors, err := w.FinishPasskeyRegistration(ctx, w.alice, here, c.Sealed, "", d.create(t, c))
 			require.NoError(t, err)
 			require.Equal(t, flags&flagPresent != 0, len(factors) > 0)
-			_, _, err = w.signIn(t, users.PasskeyRequest{}, d)
+			_, _, err = w.signIn(t, idp.PasskeyRequest{}, d)
 			require.Equal(t, flags&flagPresent != 0, err == nil)
 		}
 	})
@@ -651,7 +651,7 @@ func TestPasskeysNeedADomain(t *testing.T) {
 		if want {
 			continue
 		}
-		_, err := f.BeginPasskeySignIn(t.Context(), users.PasskeyRequest{})
+		_, err := f.BeginPasskeySignIn(t.Context(), idp.PasskeyRequest{})
 		require.ErrorIs(t, err, idp.ErrNotFound)
 		_, err = f.BeginPasskeyRegistration(t.Context(), idp.User{ID: "u"}, nil)
 		require.ErrorIs(t, err, idp.ErrNotFound)
@@ -682,16 +682,16 @@ func TestRoundTripsOfPasskeys(t *testing.T) {
 			require.NoError(t, call(idp.WithRequest(t.Context(), request)), name)
 			require.EqualValues(t, want, request.RoundTrips.Load(), name)
 		}
-		var c users.Ceremony
-		begin := func(r users.PasskeyRequest) func(context.Context) error {
+		var c idp.Ceremony
+		begin := func(r idp.PasskeyRequest) func(context.Context) error {
 			return func(ctx context.Context) (err error) {
 				r.Browser = here
 				c, err = w.BeginPasskeySignIn(ctx, r)
 				return err
 			}
 		}
-		count("known user", 1, begin(users.PasskeyRequest{UserID: w.alice.ID}))
-		count("anybody", 0, begin(users.PasskeyRequest{}))
+		count("known user", 1, begin(idp.PasskeyRequest{UserID: w.alice.ID}))
+		count("anybody", 0, begin(idp.PasskeyRequest{}))
 		count("sign in", 2, func(ctx context.Context) error { // read, use
 			_, _, err := w.FinishPasskeySignIn(ctx, here, c.Sealed, d.get(t, c))
 			return err
@@ -732,8 +732,8 @@ func FuzzPasskeyAnswers(f *testing.F) {
 		Passkey: idp.Passkey{ID: d.id, UserID: alice.ID, PublicKey: key}, Handle: d.handle, User: alice,
 	}}, "https://id.example.com", freely{})
 	ctx := context.Background()
-	begun := func() (users.Ceremony, users.Ceremony) {
-		in, err := w.BeginPasskeySignIn(ctx, users.PasskeyRequest{Browser: here})
+	begun := func() (idp.Ceremony, idp.Ceremony) {
+		in, err := w.BeginPasskeySignIn(ctx, idp.PasskeyRequest{Browser: here})
 		require.NoError(f, err)
 		made, err := w.BeginPasskeyRegistration(ctx, alice, here)
 		require.NoError(f, err)

@@ -220,7 +220,6 @@ func TestAttack_B_Parameters(t *testing.T) {
 				silent := web.Request(NewPKCE(), "claims", claims, "prompt", "none")
 				b.Get(t, "/oauth2/auth?"+silent.Encode()).wantRefusal(t, node, silent, "login_required")
 			}
-			each(t, "invalid_request", "acr_values", " 1", "1  2", "\x00")
 			for _, claims := range []string{
 				`{"id_token":{"acr":{"essential":true,"values":["phr","1"]}}}`, `{"id_token":{"acr":{"essential":true}}}`,
 				`{"id_token":{"acr":{"values":["phr"]}}}`, `{"id_token":{"acr":null}}`, `{}`,

@@ -1,0 +1,101 @@
+package login
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"idp/internal/idp"
+)
+
+const (
+	deviceCookie = "idp_device_"
+	deviceLife   = 365 * 24 * time.Hour // since the last sign-in
+	// maxDeviceCookies is how many people one browser knows at once.
+	maxDeviceCookies = 5
+)
+
+// Devices keeps the browsers that people have signed in with. Implemented by
+// *store.Store.
+type Devices interface {
+	Device(ctx context.Context, id idp.ID) (idp.Device, error)
+	SaveDevice(ctx context.Context, d idp.Device, events ...idp.Event) error
+}
+
+// deviceCookieName is another one for each person, so that people who share a
+// browser do not make each other strangers.
+func (l *Login) deviceCookieName(userID string) string {
+	return deviceCookie + base64.RawURLEncoding.EncodeToString(l.Flows.Bind("device\x00" + userID))[:10]
+}
+
+// knownDevice returns the device that the browser proves to be one of the
+// user's; nil for none.
+func (l *Login) knownDevice(r *http.Request, user idp.User) (*idp.Device, error) {
+	value, ok := l.readCookie(r, l.deviceCookieName(user.ID))
+	if !ok {
+		return nil, nil
+	}
+	token, err := l.Flows.ParseOpaque(idp.KindDevice, value)
+	if err != nil {
+		return nil, nil
+	}
+	device, err := l.Devices.Device(r.Context(), token.ID)
+	switch {
+	case errors.Is(err, idp.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !l.Flows.VerifyOpaque(value, device.Salt) || !device.Known(&user, l.Now()):
+		return nil, nil
+	}
+	return &device, nil
+}
+
+// rememberDevice notes that the user has signed in with this browser, which is
+// device when it was known before, and trusts it until then, if that is later
+// than now. The person is in whatever becomes of that.
+func (l *Login) rememberDevice(w http.ResponseWriter, r *http.Request, user idp.User, device *idp.Device, trustedUntil time.Time) {
+	request, now := idp.RequestFrom(r.Context()), idp.Instant(l.Now())
+	var events []idp.Event
+	if device == nil {
+		device = &idp.Device{ID: idp.ID(random(16)), UserID: user.ID, Salt: random(saltSize), CreatedAt: now}
+		added := event(r, idp.EventDeviceAdded, now)
+		added.UserID = user.ID
+		events = append(events, added)
+	}
+	device.LastSeenAt, device.ExpiresAt = now, now.Add(deviceLife)
+	device.RemoteAddr, device.UserAgent = request.RemoteAddr, clip(request.UserAgent, maxUserAgent)
+	if trustedUntil.After(now) {
+		device.TrustedAt, device.TrustedUntil = now, idp.Instant(trustedUntil)
+	}
+	if err := l.Devices.SaveDevice(r.Context(), *device, events...); err != nil {
+		l.Logger.WarnContext(r.Context(), "device not remembered", "user_id", user.ID, "error", err)
+		return
+	}
+	name := l.deviceCookieName(user.ID)
+	l.dropDeviceCookies(w, r, name)
+	cookie := l.cookie(name, l.Flows.MintOpaque(idp.OpaqueToken{
+		Kind: idp.KindDevice, ExpiresOn: idp.DayOf(device.ExpiresAt), ID: device.ID,
+	}, device.Salt))
+	cookie.MaxAge = int(deviceLife / time.Second)
+	http.SetCookie(w, cookie)
+}
+
+// dropDeviceCookies makes room for one more, so that a browser many people use
+// does not grow its requests without end.
+func (l *Login) dropDeviceCookies(w http.ResponseWriter, r *http.Request, keep string) {
+	kept := 1
+	for _, c := range r.Cookies() {
+		if !strings.HasPrefix(c.Name, l.cookieName(deviceCookie)) || c.Name == l.cookieName(keep) {
+			continue
+		}
+		if kept++; kept > maxDeviceCookies {
+			gone := l.cookie("", "")
+			gone.Name, gone.MaxAge = c.Name, -1
+			http.SetCookie(w, gone)
+		}
+	}
+}

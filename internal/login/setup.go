@@ -1,0 +1,229 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"time"
+
+	"idp/internal/idp"
+	"idp/web"
+)
+
+// freshness is how recent a sign-in has to be for what could lock its owner
+// out, or let somebody else in.
+const freshness = 5 * time.Minute
+
+// Enrolments sets second factors up. Implemented by *users.Factors.
+type Enrolments interface {
+	BeginAuthenticator(user idp.User) (idp.Enrolment, error)
+	// ResumeAuthenticator shows the same secret again after a wrong code.
+	ResumeAuthenticator(user idp.User, sealed string) (idp.Enrolment, error)
+	// ConfirmAuthenticator is idp.ErrFactor for a wrong code.
+	ConfirmAuthenticator(ctx context.Context, user idp.User, sealed, name, code string) (idp.Authenticator, error)
+	BeginPasskeyRegistration(ctx context.Context, user idp.User, browser []byte) (idp.Ceremony, error)
+	// FinishPasskeyRegistration is idp.ErrFactor for whatever was not accepted.
+	FinishPasskeyRegistration(ctx context.Context, user idp.User, browser []byte, sealed, name string, response []byte) (idp.Passkey, []idp.Factor, error)
+	MakeRecoveryCodes(ctx context.Context, userID string) ([]idp.Secret, error)
+}
+
+// ServeSetup offers the second factors that a person may set up.
+func (l *Login) ServeSetup(w http.ResponseWriter, r *http.Request) {
+	l.serve(w, r, l.showSetup, nil)
+}
+
+// ServeSetupAuthenticator sets up an app that shows codes.
+func (l *Login) ServeSetupAuthenticator(w http.ResponseWriter, r *http.Request) {
+	l.serve(w, r, l.showSetupAuthenticator, l.setUpAuthenticator)
+}
+
+// ServeSetupRecoveryCodes gives a person codes for emergencies.
+func (l *Login) ServeSetupRecoveryCodes(w http.ResponseWriter, r *http.Request) {
+	l.serve(w, r, l.showSetupRecoveryCodes, l.makeRecoveryCodes)
+}
+
+// setup is somebody who may set up a factor: signed in, a moment ago.
+type setup struct {
+	flow        idp.Flow
+	sealed      string
+	held        *idp.AuthorizationContext
+	interaction idp.Interaction
+}
+
+// settingUp finds out who sets something up. It is nil when the browser was
+// sent to sign in first.
+func (l *Login) settingUp(w http.ResponseWriter, r *http.Request, flow idp.Flow) (*setup, error) {
+	held, err := l.visitor(r, clientOf(flow))
+	if err != nil {
+		return nil, err
+	}
+	if held == nil || l.Now().Sub(held.Session.AuthTime) > freshness {
+		if flow.Request == "" && flow.To == "" {
+			flow.To = r.URL.Path
+		}
+		return nil, l.see(w, r, "/login", flow, url.Values{"prompt": {"login"}})
+	}
+	s := &setup{flow: flow, held: held}
+	if s.interaction, err = l.describe(r.Context(), flow, held); err != nil {
+		s.interaction = idp.Interaction{}
+	}
+	s.sealed, err = l.Flows.SealFlow(flow)
+	return s, err
+}
+
+// linkedOrNew is linked, and a new flow where the address names none.
+func (l *Login) linkedOrNew(w http.ResponseWriter, r *http.Request) (idp.Flow, error) {
+	flow, ok, err := l.linked(r)
+	if err == nil && !ok {
+		flow = idp.Flow{RequestedAt: idp.Instant(l.Now()), Browser: l.Bind(w, r)}
+	}
+	return flow, err
+}
+
+func (s *setup) here(path string) string { return path + "?flow=" + url.QueryEscape(s.sealed) }
+
+func (l *Login) showSetup(w http.ResponseWriter, r *http.Request) error {
+	flow, err := l.linkedOrNew(w, r)
+	if err != nil {
+		return err
+	}
+	s, err := l.settingUp(w, r, flow)
+	if s == nil || err != nil {
+		return err
+	}
+	authenticator := s.interaction.ACR == "" || idp.ACRSatisfies(idp.ACRMultiFactor, s.interaction.ACR)
+	passkey := l.Factors.PasskeysAvailable()
+	if !authenticator && !passkey {
+		return &problem{http.StatusForbidden, "access_denied", web.Say("setup.impossible")}
+	}
+	l.render(w, r, http.StatusOK, web.SetupPage{
+		Layout: l.layoutOf(r, s.held, s.here("/setup")), Client: l.clientOnPage(s.interaction.Client),
+		Account: accountOnPage(s.held.User), Flow: s.sealed,
+		Required: s.interaction.SetUp, Authenticator: authenticator, Passkey: passkey,
+	})
+	return nil
+}
+
+func (l *Login) showSetupAuthenticator(w http.ResponseWriter, r *http.Request) error {
+	flow, err := l.linkedOrNew(w, r)
+	if err != nil {
+		return err
+	}
+	s, err := l.settingUp(w, r, flow)
+	if s == nil || err != nil {
+		return err
+	}
+	enrolment, err := l.Enrolments.BeginAuthenticator(s.held.User)
+	if err != nil {
+		return err
+	}
+	return l.authenticatorPage(w, r, http.StatusOK, s, enrolment, "", nil)
+}
+
+func (l *Login) authenticatorPage(w http.ResponseWriter, r *http.Request, status int, s *setup, e idp.Enrolment, name string, problem *web.Text) error {
+	allowRedirects(w.Header())
+	l.render(w, r, status, web.SetupAuthenticatorPage{
+		Layout: l.layoutOf(r, s.held, s.here("/setup/authenticator")), Account: accountOnPage(s.held.User), Flow: s.sealed,
+		Enrolment: e.Sealed, Secret: e.Secret.Reveal(), Link: template.URL(e.URL.Reveal()), QRSize: e.QR.Size, QRPath: e.QR.Path,
+		Name: name, Problem: problem,
+	})
+	return nil
+}
+
+func (l *Login) setUpAuthenticator(w http.ResponseWriter, r *http.Request) error {
+	form, flow, err := l.submitted(w, r)
+	if err != nil {
+		return err
+	}
+	s, err := l.settingUp(w, r, flow)
+	if s == nil || err != nil {
+		return err
+	}
+	name := form.Get("name")
+	_, err = l.Enrolments.ConfirmAuthenticator(r.Context(), s.held.User, form.Get("enrolment"), name, form.Get("code"))
+	var invalid *idp.InvalidError
+	switch {
+	case err == nil, errors.Is(err, idp.ErrConflict): // sent twice
+		return l.setUp(w, r, s, idp.FactorTOTP)
+	case errors.Is(err, idp.ErrFactor):
+		return l.enrolAgain(w, r, s, form, web.Say("setup.code_refused"))
+	case errors.As(err, &invalid):
+		return l.enrolAgain(w, r, s, form, web.Say("setup.name_refused"))
+	}
+	return err
+}
+
+// enrolAgain shows the same secret once more; the app has it already.
+func (l *Login) enrolAgain(w http.ResponseWriter, r *http.Request, s *setup, form url.Values, problem *web.Text) error {
+	enrolment, err := l.Enrolments.ResumeAuthenticator(s.held.User, form.Get("enrolment"))
+	if err != nil {
+		return err
+	}
+	return l.authenticatorPage(w, r, http.StatusUnprocessableEntity, s, enrolment, form.Get("name"), problem)
+}
+
+// setUp goes on after a factor was set up, which proves it, too: the session is
+// raised, and whoever has no recovery codes is offered some.
+func (l *Login) setUp(w http.ResponseWriter, r *http.Request, s *setup, factors ...idp.Factor) error {
+	proof := idp.ProofOf(&s.held.Session)
+	if _, err := l.startSession(w, r, s.flow, s.held.User, proof.With(proof.At, factors...), s.held); err != nil {
+		return err
+	}
+	has, err := l.Factors.Of(r.Context(), s.held.User.ID)
+	if err != nil {
+		return err
+	}
+	if has.RecoveryCodes == 0 {
+		return l.see(w, r, "/setup/recovery-codes", s.flow, nil)
+	}
+	return l.goOn(w, r, s.flow)
+}
+
+func (l *Login) showSetupRecoveryCodes(w http.ResponseWriter, r *http.Request) error {
+	flow, err := l.linkedOrNew(w, r)
+	if err != nil {
+		return err
+	}
+	s, err := l.settingUp(w, r, flow)
+	if s == nil || err != nil {
+		return err
+	}
+	has, err := l.Factors.Of(r.Context(), s.held.User.ID)
+	if err != nil {
+		return err
+	}
+	l.recoveryCodesPage(w, r, s, web.RecoveryCodesPage{Left: has.RecoveryCodes})
+	return nil
+}
+
+func (l *Login) recoveryCodesPage(w http.ResponseWriter, r *http.Request, s *setup, page web.RecoveryCodesPage) {
+	page.Layout, page.Account, page.Flow = l.layoutOf(r, s.held, ""), accountOnPage(s.held.User), s.sealed
+	allowRedirects(w.Header())
+	l.render(w, r, http.StatusOK, page)
+}
+
+func (l *Login) makeRecoveryCodes(w http.ResponseWriter, r *http.Request) error {
+	form, flow, err := l.submitted(w, r)
+	if err != nil {
+		return err
+	}
+	if form.Get("action") == "done" {
+		return l.goOn(w, r, flow)
+	}
+	s, err := l.settingUp(w, r, flow)
+	if s == nil || err != nil {
+		return err
+	}
+	codes, err := l.Enrolments.MakeRecoveryCodes(r.Context(), s.held.User.ID)
+	if err != nil {
+		return err
+	}
+	page := web.RecoveryCodesPage{}
+	for _, code := range codes {
+		page.Codes = append(page.Codes, code.Reveal())
+	}
+	l.recoveryCodesPage(w, r, s, page)
+	return nil
+}
