@@ -248,7 +248,7 @@ func TestAttack_A_RedirectURI(t *testing.T) {
 				request := web.Request(NewPKCE(), "client_id", id)
 				reject(t, request)
 				a := node.authorize(t, node.HTTP, request)
-				pages = append(pages, strings.ReplaceAll(a.Body, a.Header.Get("X-Request-Id"), ""))
+				pages = append(pages, sealedReturn.ReplaceAllString(strings.ReplaceAll(a.Body, a.Header.Get("X-Request-Id"), ""), ""))
 			}
 			if len(slices.Compact(pages)) != 1 {
 				t.Error("unknown, deleted and disabled clients can be told apart by their page")

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
+
+var sealedReturn = regexp.MustCompile(`name="to" value="[A-Za-z0-9_-]+"`)
 
 func median(d []time.Duration) time.Duration {
 	sorted := slices.Sorted(slices.Values(d))
@@ -45,7 +48,7 @@ func wantAlike(t *testing.T, rounds int, limit time.Duration, one, other func(i 
 		if (a - b).Abs() < limit {
 			return
 		}
-		if attempt == 4 {
+		if attempt == 8 {
 			t.Errorf("medians of %d pairs are %s and %s, %d times over", rounds, a, b, attempt)
 			return
 		}
@@ -100,7 +103,10 @@ func TestAttack_Timing(t *testing.T) {
 					}
 				}
 				slices.Sort(lines)
-				return strings.Join(lines, "\n") + strings.ReplaceAll(a.Body, a.Header.Get("X-Request-Id"), "")
+				body := strings.ReplaceAll(a.Body, a.Header.Get("X-Request-Id"), "")
+				// Where the menu of languages leads back to is sealed, each time anew.
+				body = sealedReturn.ReplaceAllStringFunc(body, func(s string) string { return fmt.Sprint(len(s)) })
+				return strings.Join(lines, "\n") + body
 			}
 			if a, b := seen(unknown), seen(disabled.ID); a != b {
 				t.Errorf("unknown:\n%s\ndisabled:\n%s", a, b)
