@@ -21,6 +21,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -456,6 +457,7 @@ func newSuite(t *testing.T, engine string) *suite {
 	inst := Install(t, engine, map[string]string{
 		"IDP_OUTBOUND_CA_FILE": a.file, "IDP_OUTBOUND_ALLOW": "127.0.0.0/8,::1/128",
 		"IDP_REGISTRATION_MODE": "open", "IDP_REGISTRATION_SECURITY_PROFILE": "oidc-legacy", "IDP_REGISTRATION_PER_HOUR": "10000",
+		"IDP_REGISTRATION_REMOTE_LOGOS": "true",
 	})
 	inst.overTLS(t, a)
 	inst.CLI(t, "", "migrate", "up")
@@ -474,7 +476,12 @@ func newSuite(t *testing.T, engine string) *suite {
 	// People are asked before an error leads to a client that nobody vouches for.
 	s.vouching = strings.TrimSpace(inst.CLI(t, "", "client", "registration-token", "create", "--verified", "--uses", "10000", "--quiet"))
 	s.Node = inst.Start(t)
-	s.browser = chromium(t, chromedp.Flag("ignore-certificate-errors-spki-list", a.pin))
+	options := []chromedp.ExecAllocatorOption{chromedp.Flag("ignore-certificate-errors-spki-list", a.pin)}
+	// Without a window to paint, hundreds of sign-ins cost half.
+	if shell, err := exec.LookPath("chromium-headless-shell"); err == nil {
+		options = append(options, chromedp.ExecPath(shell))
+	}
+	s.browser = chromium(t, options...)
 	return s
 }
 
