@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -53,14 +54,15 @@ document.getElementById("op").addEventListener("load", function () {
 // Sign-in, session management and front-channel logout in a real browser, whose
 // policies a program without scripts knows nothing of.
 func TestOIDC_LogoutInChromium(t *testing.T) {
+	browser := chromium(t, chromedp.IgnoreCertErrors)
 	EachEngine(t, func(t *testing.T, engine string) {
 		for _, scheme := range []string{"http", "https"} {
-			t.Run(scheme, func(t *testing.T) { logoutInChromium(t, engine, scheme == "https") })
+			t.Run(scheme, func(t *testing.T) { logoutInChromium(t, browser, engine, scheme == "https") })
 		}
 	})
 }
 
-func logoutInChromium(t *testing.T, engine string, overTLS bool) {
+func logoutInChromium(t *testing.T, browser context.Context, engine string, overTLS bool) {
 	inst := Install(t, engine, nil)
 	if overTLS {
 		inst.overTLS(t, newAuthority(t))
@@ -74,7 +76,8 @@ func logoutInChromium(t *testing.T, engine string, overTLS bool) {
 	n := inst.Start(t)
 	for _, way := range []string{"oidcc-frontchannel-rp-initiated-logout", "asked on a page", "no application asked"} {
 		t.Run(way, func(t *testing.T) {
-			ctx := chromium(t, chromedp.IgnoreCertErrors)
+			ctx, leave := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+			t.Cleanup(leave)
 			do := func(steps ...chromedp.Action[chromedp.Void]) (at string) {
 				t.Helper()
 				err := chromedp.Do(ctx, steps...)

@@ -2,9 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
 	"net/http"
@@ -196,21 +193,6 @@ func TestOIDC_oidcc_registration(t *testing.T) {
 			}
 			node.JSONRequest(t, http.MethodPost, "/oauth2/register", "", registration(fields{"redirect_uris": nil})).WantError(t, 400, "invalid_redirect_uri")
 		})
-		t.Run("oidcc-redirect-uri-query-OK", func(t *testing.T) {
-			c := node.Register(t, "", fields{"redirect_uris": []string{"https://app.example/cb?foo=bar"}})
-			b := node.NewBrowser(t)
-			none := []string{"code_challenge", "", "code_challenge_method", "", "scope", "openid"}
-			if back := b.Authorize(t, c.Request(PKCE{}, none...), alice); back.Query().Get("foo") != "bar" || !back.Query().Has("code") {
-				t.Errorf("came back to %s", back)
-			}
-			for _, other := range []string{"https://app.example/cb?foo=baz", "https://app.example/cb?foo=bar&x=y"} { // -query-mismatch, -query-added
-				b.Get(t, "/oauth2/auth?"+c.Request(PKCE{}, append(none, "redirect_uri", other)...).Encode()).wantPage(t, 400)
-			}
-		})
-		t.Run("oidcc-ensure-redirect-uri-in-authorization-request", func(t *testing.T) {
-			c := node.Register(t, "", fields{"redirect_uris": []string{"https://app.example/cb", "https://app.example/cb2"}})
-			node.NewBrowser(t).Get(t, "/oauth2/auth?"+c.Request(NewPKCE(), "redirect_uri", "").Encode()).wantPage(t, 400)
-		})
 		t.Run("oidcc-registration-logo-uri, policy-uri, tos-uri", func(t *testing.T) {
 			pages := fields{"logo_uri": "https://app.example/logo.png", "policy_uri": "https://app.example/policy", "tos_uri": "https://app.example/tos"}
 			c := node.Register(t, "", pages)
@@ -229,13 +211,6 @@ func TestOIDC_oidcc_registration(t *testing.T) {
 				t.Errorf("the consent page does not say that the application is unverified: %d", page.Status)
 			}
 		})
-		t.Run("oidcc-registration-sector-uri", func(t *testing.T) {
-			uri := host.put("/sector", `["https://app.example/cb","https://app.example/other"]`)
-			c := node.Register(t, "", fields{"sector_identifier_uri": uri})
-			if c.Fields["sector_identifier_uri"] != uri {
-				t.Errorf("%v", c.Fields)
-			}
-		})
 		// Attack M05 too.
 		t.Run("oidcc-registration-sector-bad", func(t *testing.T) {
 			var addresses []string
@@ -249,12 +224,6 @@ func TestOIDC_oidcc_registration(t *testing.T) {
 			}
 			node.JSONRequest(t, http.MethodPost, "/oauth2/register", "", registration(fields{"sector_identifier_uri": "http://app.example/sector"})).WantError(t, 400, "invalid_client_metadata")
 		})
-		t.Run("oidcc-3rd_party-init-login", func(t *testing.T) {
-			c := node.Register(t, "", fields{"initiate_login_uri": "https://app.example/login"})
-			if f := node.JSONRequest(t, http.MethodGet, c.URI, c.Token, nil).JSON(t); f["initiate_login_uri"] != "https://app.example/login" {
-				t.Errorf("%v", f)
-			}
-		})
 		t.Run("oidcc-3rd_party-init-login-nohttps", func(t *testing.T) {
 			for _, uri := range []string{"http://app.example/login", "http://localhost/login", "com.example.app:/login"} {
 				node.JSONRequest(t, http.MethodPost, "/oauth2/register", "", registration(fields{"initiate_login_uri": uri})).WantError(t, 400, "invalid_client_metadata")
@@ -264,14 +233,6 @@ func TestOIDC_oidcc_registration(t *testing.T) {
 			for _, alg := range []string{"RS256", "PS256", "ES256", "EdDSA"} {
 				c := node.Register(t, "", fields{"id_token_signed_response_alg": alg})
 				node.Verify(t, node.SignIn(t, c.Client, alice, "scope", "openid").ID, "JWT", jose.SignatureAlgorithm(alg))
-			}
-		})
-		t.Run("oidcc-registration-jwks-uri", func(t *testing.T) {
-			key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-			set, _ := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}})
-			c := node.Register(t, "", fields{"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": host.put("/jwks", string(set))})
-			if c.Secret != "" || c.Fields["jwks_uri"] != host.URL+"/jwks" {
-				t.Errorf("%v", c.Fields)
 			}
 		})
 		t.Run("metadata that cannot be had", func(t *testing.T) {
