@@ -242,10 +242,16 @@ func TestAttack_O05_ManyHang(t *testing.T) {
 			told(session, time.Second)
 			time.Sleep(15 * time.Second)
 		}
+		// Who is tried again is chance while so many wait for few slots.
+		all := 0
 		for i := range silent {
-			if got := len(n.times(fmt.Sprintf("silent-%d.example", i))); got < 2 || got > 7 {
-				t.Fatalf("a silent one was tried %d times in three minutes", got)
+			got := len(n.times(fmt.Sprintf("silent-%d.example", i)))
+			if all += got; got < 1 || got > 7 {
+				t.Errorf("a silent one was tried %d times in three minutes", got)
 			}
+		}
+		if all < 2*silent {
+			t.Errorf("%d silent ones were tried %d times in three minutes", silent, all)
 		}
 	})
 }

@@ -89,7 +89,7 @@ func TestGet(t *testing.T) {
 // No connection is made to an address inside, however it is written or named.
 func TestAttack_C09_NothingInsideIsReached(t *testing.T) {
 	t.Parallel()
-	f, log := fetcher(nil, 50*time.Millisecond)
+	f, log := fetcher(nil, 150*time.Millisecond)
 	for _, host := range []string{
 		"127.0.0.1", "localhost", "127.1.2.3", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
 		"169.254.169.254", "100.64.0.1", "100.127.255.254", "192.0.0.8", "192.0.2.1", "198.18.0.1", "198.19.255.255",
