@@ -143,7 +143,7 @@ func TestAttack_C10_RedirectsAreNotFollowed(t *testing.T) {
 	mux.Handle("/here", http.RedirectHandler("/there", http.StatusFound))
 	server := httptest.NewTLSServer(mux)
 	defer server.Close()
-	f, _ := fetcher(server, 50*time.Millisecond, loopback...)
+	f, _ := fetcher(server, 150*time.Millisecond, loopback...)
 	if _, err := f.Get(t.Context(), server.URL+"/here"); !errors.Is(err, outbound.ErrUnreachable) {
 		t.Errorf("%v", err)
 	}
@@ -171,7 +171,7 @@ func TestPlainHTTPNeedsAListedNetwork(t *testing.T) {
 	if status, err := f.PostForm(t.Context(), server.URL, url.Values{"logout_token": {"x"}}); status != http.StatusOK || err != nil {
 		t.Errorf("%d %v", status, err)
 	}
-	g, log := fetcher(nil, 50*time.Millisecond)
+	g, log := fetcher(nil, 200*time.Millisecond)
 	if _, err := g.Get(t.Context(), "http://8.8.8.8:9/"); err == nil || !strings.Contains(log.String(), "not listed") {
 		t.Errorf("%v %s", err, log)
 	}
@@ -280,7 +280,7 @@ func TestCertificatesAreVerified(t *testing.T) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	defer server.Close()
-	f, log := fetcher(nil, 50*time.Millisecond, loopback...)
+	f, log := fetcher(nil, time.Second, loopback...)
 	if _, err := f.Get(t.Context(), server.URL); err == nil || !strings.Contains(log.String(), "certificate") {
 		t.Errorf("%v %s", err, log)
 	}
