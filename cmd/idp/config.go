@@ -46,6 +46,7 @@ type Config struct {
 	Lifetimes LifetimesConfig `yaml:"lifetimes"`
 	Keys      KeysConfig      `yaml:"keys"`
 	Passwords PasswordsConfig `yaml:"passwords"`
+	SignIn    SignInConfig    `yaml:"sign_in"`
 	Outbound  OutboundConfig  `yaml:"outbound"`
 	Log       LogConfig       `yaml:"log"`
 
@@ -166,6 +167,11 @@ type PasswordsConfig struct {
 	MaxConcurrent int `yaml:"max_concurrent" min:"0" max:"1024"`
 }
 
+// SignInConfig rules how many passwords may be tried.
+type SignInConfig struct {
+	FailuresPerMinute int `yaml:"failures_per_minute" min:"10" max:"1000000"`
+}
+
 // OutboundConfig rules the requests that the server makes to addresses that
 // clients registered.
 type OutboundConfig struct {
@@ -222,6 +228,7 @@ func defaultConfig() Config {
 		},
 		Keys:      KeysConfig{RotateEvery: Duration(30 * day), PublishAhead: Duration(day)},
 		Passwords: PasswordsConfig{MemoryKiB: 64 << 10, Iterations: 3, Parallelism: 1, MinLength: 12},
+		SignIn:    SignInConfig{FailuresPerMinute: 300},
 		Log:       LogConfig{Level: "info", Format: "text"},
 	}
 }

@@ -55,7 +55,7 @@ var random = map[string]func(t *testing.T, n *node) (any, error){
 		return "an event", n.store.AppendEvents(t.Context(), []idp.Event{{Kind: idp.EventTokenIssued}})
 	},
 	"password": func(t *testing.T, n *node) (any, error) {
-		return n.hasher.HashNew(t.Context(), "alice", "a good long password")
+		return n.hasher.HashNew(t.Context(), idp.User{Username: "alice"}, "a good long password")
 	},
 	"token": func(_ *testing.T, n *node) (any, error) {
 		client := e2e.Client{ID: "batch", Secret: "a-secret-that-guards-nothing-batch"}

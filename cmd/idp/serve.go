@@ -183,7 +183,8 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	})
 	d.failures.auditTo(n.audit)
 	people := users.New(users.Config{
-		Store: d.store, Rehash: d.store, Hasher: d.hasher, Throttle: d.store, Audit: n.audit, Logger: d.logger, Now: d.now,
+		Store: d.store, Rehash: d.store, Hasher: d.hasher, Throttle: d.store, FailuresPerMinute: cfg.SignIn.FailuresPerMinute,
+		Audit: n.audit, Logger: d.logger, Now: d.now,
 	})
 	factors, err := users.NewFactors(users.FactorsConfig{
 		Store: d.store, Vault: d.master, Throttle: d.store, Audit: n.audit, Issuer: cfg.Issuer, Now: d.now,

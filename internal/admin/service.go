@@ -53,7 +53,7 @@ type Secrets interface {
 // Hasher checks a new password and turns it into what is kept of it.
 // Implemented by *users.Hasher.
 type Hasher interface {
-	HashNew(ctx context.Context, username string, password idp.Secret) (string, error)
+	HashNew(ctx context.Context, person idp.User, password idp.Secret) (string, error)
 }
 
 // Config is what a Service needs.

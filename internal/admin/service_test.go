@@ -46,7 +46,7 @@ func (marks) HashSecret(secret string) string {
 // hashes stands for the password hasher, which has its own tests.
 type hashes struct{}
 
-func (hashes) HashNew(_ context.Context, _ string, password idp.Secret) (string, error) {
+func (hashes) HashNew(_ context.Context, _ idp.User, password idp.Secret) (string, error) {
 	if len(password) < 12 {
 		return "", idp.Invalid("password", "has fewer than 12 characters")
 	}

@@ -61,13 +61,13 @@ func (s *Service) CreateUser(ctx context.Context, in UserInput) (idp.User, error
 	if err := f.err(); err != nil {
 		return idp.User{}, err
 	}
-	hash, err := s.newHash(ctx, in.Username, in.Password)
-	if err != nil {
-		return idp.User{}, err
-	}
 	u := idp.User{
-		ID: in.ID, Username: in.Username, PasswordHash: hash, State: idp.UserActive, Profile: in.Profile,
+		ID: in.ID, Username: in.Username, State: idp.UserActive, Profile: in.Profile,
 		CreatedAt: now, UpdatedAt: now,
+	}
+	var err error
+	if u.PasswordHash, err = s.newHash(ctx, u, in.Password); err != nil {
+		return idp.User{}, err
 	}
 	if err := s.store.CreateUser(ctx, u, s.event(ctx, now, idp.EventUserCreated, u.ID)); err != nil {
 		if errors.Is(err, idp.ErrConflict) {
@@ -79,11 +79,11 @@ func (s *Service) CreateUser(ctx context.Context, in UserInput) (idp.User, error
 }
 
 // newHash returns the hash of a new password, and "" for none.
-func (s *Service) newHash(ctx context.Context, username string, password idp.Secret) (string, error) {
+func (s *Service) newHash(ctx context.Context, person idp.User, password idp.Secret) (string, error) {
 	if password == "" {
 		return "", nil
 	}
-	return s.hasher.HashNew(ctx, username, password)
+	return s.hasher.HashNew(ctx, person, password)
 }
 
 // User returns the account with this id or, if there is none, this user name.
@@ -194,7 +194,7 @@ func (s *Service) SetPassword(ctx context.Context, idOrUsername string, password
 	if password == "" {
 		return idp.Invalid("password", "is empty")
 	}
-	hash, err := s.hasher.HashNew(ctx, u.Username, password)
+	hash, err := s.hasher.HashNew(ctx, u, password)
 	if err != nil {
 		return err
 	}

@@ -33,9 +33,11 @@ type Store interface {
 
 // Authenticator checks a password. Its errors are idp.ErrCredentials,
 // idp.ErrThrottled (wrapped by an error with RetryAfter() time.Duration) and
-// idp.ErrUnavailable. Implemented by *users.Service.
+// idp.ErrUnavailable. device answers which of the user's devices the request
+// comes from, nil for none: guesses from elsewhere do not hold those up.
+// Implemented by *users.Service.
 type Authenticator interface {
-	Authenticate(ctx context.Context, username, password string) (idp.User, error)
+	Authenticate(ctx context.Context, username, password string, device func(idp.User) (*idp.Device, error)) (idp.User, error)
 }
 
 // Sealer makes and reads what the browser holds. Implemented by *tokens.Master.

@@ -127,7 +127,7 @@ type accounts struct {
 	fault  error
 }
 
-func (a *accounts) Authenticate(_ context.Context, username, password string) (idp.User, error) {
+func (a *accounts) Authenticate(_ context.Context, username, password string, _ func(idp.User) (*idp.Device, error)) (idp.User, error) {
 	a.asked++
 	if a.fault != nil {
 		return idp.User{}, a.fault

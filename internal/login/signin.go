@@ -123,7 +123,9 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 	// proven when it was looked at: of a password that is changed meanwhile, no
 	// session comes.
 	proven := idp.Instant(l.Now())
-	user, err := l.Users.Authenticate(r.Context(), username, password)
+	user, err := l.Users.Authenticate(r.Context(), username, password, func(user idp.User) (*idp.Device, error) {
+		return l.knownDevice(r, user)
+	})
 	if err != nil {
 		return l.refused(w, r, flow, username, err)
 	}

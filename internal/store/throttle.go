@@ -37,6 +37,14 @@ func (s *Store) Take(ctx context.Context, key string, now time.Time, interval ti
 	return 0, nil
 }
 
+const giveBackThrottle = `UPDATE throttles SET tat = tat - $1 WHERE throttle_key = $2`
+
+// GiveBack undoes one attempt that Take counted under a key.
+func (s *Store) GiveBack(ctx context.Context, key string, interval time.Duration) error {
+	_, err := s.port.exec(ctx, giveBackThrottle, interval.Microseconds(), key)
+	return err
+}
+
 const releaseThrottle = `DELETE FROM throttles WHERE throttle_key = $1`
 
 // Release forgets the attempts under a key.

@@ -1,5 +1,7 @@
 package users
 
+import "idp/internal/idp"
+
 // Computed returns how many hashes were computed or waited their turn, but for
 // the one that New makes.
 func (h *Hasher) Computed() int64 { return h.computed.Load() }
@@ -19,8 +21,8 @@ func (h *Hasher) Occupy() (free func()) {
 // AddressKey is the throttle key of a remote address.
 func AddressKey(remote string) string { return addressKey(remote) }
 
-// AccountKey is the throttle key of a user name.
-func AccountKey(username string) string { return accountKey(username) }
+// AccountKey is the throttle key of a user name that nobody has.
+func AccountKey(username string) string { return accountKey(username, idp.User{}) }
 
 // Concurrent is how many hashes run at once.
 func (h *Hasher) Concurrent() int { return cap(h.slots) }

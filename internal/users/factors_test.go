@@ -36,7 +36,8 @@ type freely struct{}
 func (freely) Take(context.Context, string, time.Time, time.Duration, int) (time.Duration, error) {
 	return 0, nil
 }
-func (freely) Release(context.Context, string) error { return nil }
+func (freely) GiveBack(context.Context, string, time.Duration) error { return nil }
+func (freely) Release(context.Context, string) error                 { return nil }
 
 // factorWorld is Factors over a real database, with two people, and a clock that
 // moves by hand.

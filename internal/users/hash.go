@@ -115,11 +115,11 @@ func NewHasher(cfg HasherConfig) (*Hasher, error) {
 	return h, nil
 }
 
-// HashNew checks that the password may be set for the user name and returns
-// its hash. It returns an *idp.InvalidError that names "password", or
+// HashNew checks that the password may be set for the person and returns its
+// hash. It returns an *idp.InvalidError that names "password", or
 // idp.ErrUnavailable when no turn came within two seconds.
-func (h *Hasher) HashNew(ctx context.Context, username string, password idp.Secret) (string, error) {
-	if err := h.checkNew(username, password.Reveal()); err != nil {
+func (h *Hasher) HashNew(ctx context.Context, person idp.User, password idp.Secret) (string, error) {
+	if err := h.checkNew(person.Username, password.Reveal()); err != nil {
 		return "", err
 	}
 	return h.hash(ctx, password.Reveal())

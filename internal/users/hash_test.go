@@ -32,7 +32,7 @@ const phrase = "correct horse battery staple"
 func TestHashDefaults(t *testing.T) {
 	t.Parallel()
 	h := hasher(t, users.HasherConfig{})
-	encoded, err := h.HashNew(t.Context(), "alice", phrase)
+	encoded, err := h.HashNew(t.Context(), idp.User{Username: "alice"}, phrase)
 	require.NoError(t, err)
 	require.Regexp(t, `^\$argon2id\$v=19\$m=65536,t=3,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$`, encoded)
 
@@ -48,9 +48,9 @@ func TestHashDefaults(t *testing.T) {
 func TestSamePasswordsHaveDifferentHashes(t *testing.T) {
 	t.Parallel()
 	h := hasher(t, cheap)
-	a, err := h.HashNew(t.Context(), "alice", phrase)
+	a, err := h.HashNew(t.Context(), idp.User{Username: "alice"}, phrase)
 	require.NoError(t, err)
-	b, err := h.HashNew(t.Context(), "alice", phrase)
+	b, err := h.HashNew(t.Context(), idp.User{Username: "alice"}, phrase)
 	require.NoError(t, err)
 	require.NotEqual(t, a, b)
 }
@@ -88,7 +88,7 @@ func TestConcurrencyIsBoundedByProcessorsAndMemory(t *testing.T) {
 // to be made anew.
 func TestOldHashesAreAcceptedAndRenewed(t *testing.T) {
 	t.Parallel()
-	old, err := hasher(t, cheap).HashNew(t.Context(), "alice", phrase)
+	old, err := hasher(t, cheap).HashNew(t.Context(), idp.User{Username: "alice"}, phrase)
 	require.NoError(t, err)
 	bc, err := bcrypt.New(bcrypt.WithIterations(10))
 	require.NoError(t, err)
@@ -141,7 +141,7 @@ func TestLongPasswordsAreNeverHashed(t *testing.T) {
 	_, _, err := h.Verify(t.Context(), "", long)
 	var invalid *idp.InvalidError
 	require.ErrorAs(t, err, &invalid)
-	_, err = h.HashNew(t.Context(), "alice", idp.Secret(long))
+	_, err = h.HashNew(t.Context(), idp.User{Username: "alice"}, idp.Secret(long))
 	require.ErrorAs(t, err, &invalid)
 	require.Zero(t, h.Computed())
 }
@@ -184,7 +184,7 @@ func TestNewPasswordPolicy(t *testing.T) {
 		{"NUL", "alice", "abcdefgh\x00ijklm", "UTF-8"},
 		{"empty", "alice", "", "fewer than 12"},
 	} {
-		_, err := h.HashNew(t.Context(), tc.username, idp.Secret(tc.password))
+		_, err := h.HashNew(t.Context(), idp.User{Username: tc.username}, idp.Secret(tc.password))
 		if tc.reason == "" {
 			require.NoError(t, err, tc.name)
 			continue

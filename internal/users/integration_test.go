@@ -29,7 +29,7 @@ func TestParallelGuessesOverADatabase(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, open func(t *testing.T) *store.Store) {
 		s := open(t)
 		h := hasher(t, cheap)
-		encoded, err := h.HashNew(t.Context(), "Alice", phrase)
+		encoded, err := h.HashNew(t.Context(), idp.User{Username: "Alice"}, phrase)
 		require.NoError(t, err)
 		require.NoError(t, s.CreateUser(t.Context(), idp.User{ID: "u-alice", Username: "Alice", PasswordHash: encoded}))
 		n := &notes{}
@@ -45,7 +45,7 @@ func TestParallelGuessesOverADatabase(t *testing.T) {
 		for i := range 200 {
 			ctx := from(t, fmt.Sprintf("198.51.100.%d", i))
 			wg.Go(func() {
-				_, err := service.Authenticate(ctx, "aLiCe", "wrong "+phrase)
+				_, err := service.Authenticate(ctx, "aLiCe", "wrong "+phrase, nil)
 				switch {
 				case errors.Is(err, idp.ErrCredentials):
 					evaluated.Add(1)
@@ -63,11 +63,11 @@ func TestParallelGuessesOverADatabase(t *testing.T) {
 		require.Equal(t, before+5, h.Computed())
 
 		later.Store(int64(10 * time.Second))
-		u, err := service.Authenticate(from(t, "192.0.2.1"), "alice", phrase)
+		u, err := service.Authenticate(from(t, "192.0.2.1"), "alice", phrase, nil)
 		require.NoError(t, err)
 		require.Equal(t, "u-alice", u.ID)
 		for range 5 { // released
-			_, err := service.Authenticate(from(t, "192.0.2.1"), "alice", "wrong")
+			_, err := service.Authenticate(from(t, "192.0.2.1"), "alice", "wrong", nil)
 			require.ErrorIs(t, err, idp.ErrCredentials)
 		}
 	})

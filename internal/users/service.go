@@ -36,9 +36,12 @@ type Config struct {
 	Rehash   Rehasher // nil leaves old hashes alone
 	Hasher   *Hasher
 	Throttle Throttle
-	Audit    Noter
-	Logger   *slog.Logger
-	Now      func() time.Time
+	// FailuresPerMinute is how many sign-ins may fail in a minute over all
+	// accounts, addresses and nodes; 0 is 300.
+	FailuresPerMinute int
+	Audit             Noter
+	Logger            *slog.Logger
+	Now               func() time.Time
 }
 
 // Service decides who may sign in with a password.
@@ -47,6 +50,8 @@ type Service struct {
 	rehash   Rehasher
 	hasher   *Hasher
 	throttle Throttle
+	all      limit // of the whole installation
+	braked   brake
 	audit    Noter
 	logger   *slog.Logger
 	now      func() time.Time
@@ -54,10 +59,14 @@ type Service struct {
 
 // New returns a Service.
 func New(cfg Config) *Service {
-	return &Service{
+	s := &Service{
 		store: cfg.Store, rehash: cfg.Rehash, hasher: cfg.Hasher, throttle: cfg.Throttle,
-		audit: cfg.Audit, logger: cfg.Logger, now: cfg.Now,
+		all: perMinute(300), audit: cfg.Audit, logger: cfg.Logger, now: cfg.Now,
 	}
+	if cfg.FailuresPerMinute > 0 {
+		s.all = perMinute(cfg.FailuresPerMinute)
+	}
+	return s
 }
 
 // maxUsername is longer than any user name that exists, in bytes.
@@ -72,40 +81,51 @@ const (
 	reasonDisabled      = "disabled"
 	reasonAddress       = "address"
 	reasonAccount       = "account"
+	reasonDevice        = "device"
+	reasonAll           = "installation"
 )
 
 // Authenticate returns the user whose name and password these are. The client's
-// address comes from idp.RequestFrom(ctx).
+// address comes from idp.RequestFrom(ctx). device answers which device of the
+// user's the request comes from, proven, or nil for none; a nil function knows
+// no devices. An attempt from a known device takes from that device's limit and
+// from no other, so that guesses from elsewhere keep nobody from an account
+// that is theirs.
 //
 // Errors: idp.ErrCredentials for an unknown or disabled user, a missing and a
-// wrong password alike, after the same work; *ThrottledError when the address
-// or the account had too many attempts, before anything is evaluated;
-// *idp.InvalidError for a password over 1024 bytes; idp.ErrUnavailable.
-func (s *Service) Authenticate(ctx context.Context, username, password string) (idp.User, error) {
+// wrong password alike, after the same work; *ThrottledError when there were too
+// many attempts, before anything is evaluated; *idp.InvalidError for a password
+// over 1024 bytes; idp.ErrUnavailable.
+func (s *Service) Authenticate(ctx context.Context, username, password string, device func(idp.User) (*idp.Device, error)) (idp.User, error) {
 	// 1. Refuse what would be expensive to hash.
 	if err := checkSize(password); err != nil {
 		return idp.User{}, err
 	}
 
-	// 2. Take one attempt from the address and one from the account.
-	account := accountKey(username)
-	if err := take(ctx, s.throttle, s.now(), addressKey(idp.RequestFrom(ctx).RemoteAddr), perAddress); err != nil {
-		return idp.User{}, s.throttled(ctx, err, reasonAddress)
-	}
-	if err := take(ctx, s.throttle, s.now(), account, perAccount); err != nil {
-		return idp.User{}, s.throttled(ctx, err, reasonAccount)
-	}
-
-	// 3. Find the user; nobody has no password hash.
+	// 2. Find the user, whose device this may be; nobody has no password hash and
+	// no device.
 	user, err := s.find(ctx, username)
 	if err != nil && !errors.Is(err, idp.ErrNotFound) {
 		return idp.User{}, fmt.Errorf("users: authenticate: %w", err)
 	}
 	exists := err == nil
+	var known *idp.Device
+	if device != nil {
+		if known, err = device(user); err != nil {
+			return idp.User{}, fmt.Errorf("users: authenticate: device: %w", err)
+		}
+	}
+
+	// 3. Take one attempt from everything that limits it.
+	attempt := s.attempt(ctx, username, user, known)
+	if err := s.take(ctx, attempt); err != nil {
+		return idp.User{}, err
+	}
 
 	// 4. Do the same work for everybody.
 	ok, rehash, err := s.hasher.Verify(ctx, user.PasswordHash, password)
 	if err != nil && !errors.Is(err, idp.ErrMalformed) {
+		s.giveBack(ctx, attempt, false)
 		return idp.User{}, err
 	}
 
@@ -123,7 +143,8 @@ func (s *Service) Authenticate(ctx context.Context, username, password string) (
 	case user.State != idp.UserActive:
 		reason = reasonDisabled
 	default:
-		s.succeeded(ctx, user, account, password, rehash)
+		s.giveBack(ctx, attempt, true)
+		s.succeeded(ctx, user, password, rehash)
 		return user, nil
 	}
 	s.note(ctx, idp.EventLoginFailed, user.ID, reason)
@@ -143,12 +164,8 @@ func (s *Service) find(ctx context.Context, username string) (idp.User, error) {
 	return user, nil
 }
 
-// succeeded gives the account its attempts back and improves an old hash. The
-// person is in whatever becomes of that.
-func (s *Service) succeeded(ctx context.Context, user idp.User, account, password string, rehash bool) {
-	if err := s.throttle.Release(ctx, account); err != nil {
-		s.logger.WarnContext(ctx, "login attempts not given back", "error", err)
-	}
+// succeeded improves an old hash. The person is in whatever becomes of that.
+func (s *Service) succeeded(ctx context.Context, user idp.User, password string, rehash bool) {
 	if !rehash || s.rehash == nil {
 		return
 	}
@@ -159,14 +176,6 @@ func (s *Service) succeeded(ctx context.Context, user idp.User, account, passwor
 	if err != nil {
 		s.logger.WarnContext(ctx, "password hash not renewed", "user_id", user.ID, "error", err)
 	}
-}
-
-func (s *Service) throttled(ctx context.Context, err error, reason string) error {
-	if errors.Is(err, idp.ErrThrottled) {
-		s.note(ctx, idp.EventLoginThrottled, "", reason)
-		return err
-	}
-	return fmt.Errorf("users: authenticate: %w", err)
 }
 
 func (s *Service) note(ctx context.Context, kind idp.EventKind, userID, reason string) {

@@ -42,9 +42,10 @@ func (a *accounts) UserByUsername(_ context.Context, username string) (idp.User,
 
 // buckets is GCRA in memory.
 type buckets struct {
-	mu  sync.Mutex
-	tat map[string]time.Time
-	err error
+	mu   sync.Mutex
+	tat  map[string]time.Time
+	took []string
+	err  error
 }
 
 func (b *buckets) Take(_ context.Context, key string, now time.Time, interval time.Duration, burst int) (time.Duration, error) {
@@ -53,6 +54,7 @@ func (b *buckets) Take(_ context.Context, key string, now time.Time, interval ti
 	if b.err != nil {
 		return 0, b.err
 	}
+	b.took = append(b.took, key)
 	tat := b.tat[key]
 	if tat.Before(now) {
 		tat = now
@@ -62,6 +64,13 @@ func (b *buckets) Take(_ context.Context, key string, now time.Time, interval ti
 	}
 	b.tat[key] = tat.Add(interval)
 	return 0, nil
+}
+
+func (b *buckets) GiveBack(_ context.Context, key string, interval time.Duration) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tat[key] = b.tat[key].Add(-interval)
+	return nil
 }
 
 func (b *buckets) Release(_ context.Context, key string) error {
@@ -99,6 +108,9 @@ func (r *renewed) ReplacePasswordHash(_ context.Context, userID, old, replacemen
 	return nil
 }
 
+// failuresPerMinute is what the installation of a world allows.
+const failuresPerMinute = 60
+
 type world struct {
 	*users.Service
 	hasher   *users.Hasher
@@ -113,7 +125,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	h := hasher(t, cheap)
-	encoded, err := h.HashNew(t.Context(), "alice", phrase)
+	encoded, err := h.HashNew(t.Context(), idp.User{Username: "alice"}, phrase)
 	require.NoError(t, err)
 	bc, err := bcrypt.New(bcrypt.WithIterations(10))
 	require.NoError(t, err)
@@ -133,7 +145,7 @@ func newWorld(t *testing.T) *world {
 		notes:   &notes{}, renewed: &renewed{}, log: &bytes.Buffer{}, now: start,
 	}
 	w.Service = users.New(users.Config{
-		Store: w.accounts, Rehash: w.renewed, Hasher: h, Throttle: w.buckets, Audit: w.notes,
+		Store: w.accounts, Rehash: w.renewed, Hasher: h, Throttle: w.buckets, FailuresPerMinute: failuresPerMinute, Audit: w.notes,
 		Logger: slog.New(slog.NewTextHandler(w.log, nil)), Now: func() time.Time { return w.now },
 	})
 	return w
@@ -147,7 +159,7 @@ func from(t *testing.T, addr string) context.Context {
 func TestRightPasswordSignsIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	u, err := w.Authenticate(from(t, "192.0.2.1"), "aLICE", phrase)
+	u, err := w.Authenticate(from(t, "192.0.2.1"), "aLICE", phrase, nil)
 	require.NoError(t, err)
 	require.Equal(t, "u-alice", u.ID)
 	require.Empty(t, w.notes.take())
@@ -176,7 +188,7 @@ func TestFailuresAreIndistinguishable(t *testing.T) {
 		{strings.Repeat("a", 100_000), phrase, "unknown_user", ""},
 	} {
 		before := w.hasher.Computed()
-		u, err := w.Authenticate(from(t, "192.0.2.1"), tc.username, tc.password)
+		u, err := w.Authenticate(from(t, "192.0.2.1"), tc.username, tc.password, nil)
 		require.Equal(t, idp.ErrCredentials, err, "%.20q", tc.username)
 		require.Zero(t, u)
 		require.Equal(t, before+1, w.hasher.Computed(), "%.20q: one hash", tc.username)
@@ -206,7 +218,7 @@ func TestParallelGuessesGetExactlyTheirNumber(t *testing.T) {
 				name = strings.ToUpper(username) // the same account
 			}
 			wg.Go(func() {
-				_, err := w.Authenticate(ctx, name, "wrong "+phrase)
+				_, err := w.Authenticate(ctx, name, "wrong "+phrase, nil)
 				switch {
 				case errors.Is(err, idp.ErrCredentials):
 					evaluated.Add(1)
@@ -233,17 +245,17 @@ func TestAccountThrottleSaysWhenToTryAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for range 5 {
-		_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", "wrong")
+		_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", "wrong", nil)
 		require.ErrorIs(t, err, idp.ErrCredentials)
 	}
 	w.now = w.now.Add(500 * time.Millisecond)
-	_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", phrase)
+	_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", phrase, nil)
 	require.ErrorIs(t, err, idp.ErrThrottled)
 	var wait interface{ RetryAfter() time.Duration }
 	require.ErrorAs(t, err, &wait)
 	require.Equal(t, 10*time.Second, wait.RetryAfter(), "9.5 seconds, upwards")
 	w.now = w.now.Add(wait.RetryAfter())
-	_, err = w.Authenticate(from(t, "192.0.2.1"), "alice", phrase)
+	_, err = w.Authenticate(from(t, "192.0.2.1"), "alice", phrase, nil)
 	require.NoError(t, err)
 }
 
@@ -253,10 +265,10 @@ func TestSuccessReleasesTheAccount(t *testing.T) {
 	w := newWorld(t)
 	for range 3 {
 		for range 4 {
-			_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", "wrong")
+			_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", "wrong", nil)
 			require.ErrorIs(t, err, idp.ErrCredentials)
 		}
-		_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", phrase)
+		_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", phrase, nil)
 		require.NoError(t, err)
 	}
 }
@@ -268,16 +280,137 @@ func TestAddressThrottleCountsAllAccounts(t *testing.T) {
 	w := newWorld(t)
 	before := w.hasher.Computed()
 	for i := range 20 {
-		_, err := w.Authenticate(from(t, "2001:db8:1:2::1"), fmt.Sprint("user", i), "wrong")
+		_, err := w.Authenticate(from(t, "2001:db8:1:2::1"), fmt.Sprint("user", i), "wrong", nil)
 		require.ErrorIs(t, err, idp.ErrCredentials)
 	}
-	_, err := w.Authenticate(from(t, "[2001:db8:1:2:ffff::2]:4711"), "alice", phrase)
+	_, err := w.Authenticate(from(t, "[2001:db8:1:2:ffff::2]:4711"), "alice", phrase, nil)
 	require.ErrorIs(t, err, idp.ErrThrottled, "the same /64")
 	noted := w.notes.take()
 	require.Equal(t, "address", noted[len(noted)-1].Detail["reason"])
 	require.Equal(t, before+20, w.hasher.Computed())
-	_, err = w.Authenticate(from(t, "2001:db8:1:3::1"), "alice", phrase)
+	_, err = w.Authenticate(from(t, "2001:db8:1:3::1"), "alice", phrase, nil)
 	require.NoError(t, err, "another /64")
+}
+
+// onDevice answers that the request comes from a device of the user with this
+// identifier, and of nobody else.
+func onDevice(userID string) func(idp.User) (*idp.Device, error) {
+	return func(u idp.User) (*idp.Device, error) {
+		if u.ID != userID {
+			return nil, nil
+		}
+		return &idp.Device{ID: idp.ID{1}, UserID: userID}, nil
+	}
+}
+
+// Guesses from elsewhere, at the account, from the owner's address and at the
+// whole installation, do not hold up the owner on a device of theirs; the device
+// has its own limit, and helps with no other account.
+func TestGuessesElsewhereDoNotHoldUpAKnownDevice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	office := from(t, "192.0.2.1")
+	for i := range 25 {
+		_, _ = w.Authenticate(office, "alice", "wrong", nil)
+		_, _ = w.Authenticate(office, fmt.Sprint("user", i), "wrong", nil)
+	}
+	require.NoError(t, w.drain(t))
+	_, err := w.Authenticate(office, "alice", phrase, nil)
+	require.ErrorIs(t, err, idp.ErrThrottled)
+	_, err = w.Authenticate(office, "alice", phrase, onDevice("u-bob"))
+	require.ErrorIs(t, err, idp.ErrThrottled, "another one's device")
+
+	for range 4 {
+		_, err = w.Authenticate(office, "alice", "wrong", onDevice("u-alice"))
+		require.ErrorIs(t, err, idp.ErrCredentials)
+	}
+	u, err := w.Authenticate(office, "alice", phrase, onDevice("u-alice"))
+	require.NoError(t, err)
+	require.Equal(t, "u-alice", u.ID)
+	_, err = w.Authenticate(office, "alice", phrase, nil)
+	require.ErrorIs(t, err, idp.ErrThrottled, "the owner's success gives guessers nothing back")
+
+	// A device that was taken over gets no more than anybody else.
+	w.notes.take()
+	for range 5 {
+		_, err = w.Authenticate(office, "alice", "wrong", onDevice("u-alice"))
+		require.ErrorIs(t, err, idp.ErrCredentials)
+	}
+	_, err = w.Authenticate(office, "alice", phrase, onDevice("u-alice"))
+	require.ErrorIs(t, err, idp.ErrThrottled)
+	noted := w.notes.take()
+	require.Equal(t, "device", noted[len(noted)-1].Detail["reason"])
+	require.Equal(t, "u-alice", noted[len(noted)-1].UserID)
+}
+
+// drain uses up what the installation has, from an address and with a name of
+// its own each time, and counts what was evaluated.
+func (w *world) drain(t *testing.T) error {
+	t.Helper()
+	for i := range failuresPerMinute + 1 {
+		_, err := w.Authenticate(from(t, fmt.Sprintf("203.0.113.%d", i)), fmt.Sprint("nobody", i), "wrong", nil)
+		if errors.Is(err, idp.ErrThrottled) {
+			return nil
+		}
+	}
+	return errors.New("the installation has no limit")
+}
+
+// Whoever tries one password at each account, from an address of its own each,
+// gets as many failures in a minute as the installation allows; what succeeds
+// and what was not evaluated does not count.
+func TestInstallationLimitCountsFailures(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 3 * failuresPerMinute {
+		_, err := w.Authenticate(from(t, fmt.Sprintf("198.51.100.%d", i)), "alice", phrase, nil)
+		require.NoError(t, err)
+	}
+	free := w.hasher.Occupy()
+	ctx, cancel := context.WithCancel(from(t, "198.51.100.1"))
+	cancel()
+	for range 30 {
+		_, err := w.Authenticate(ctx, "alice", phrase, nil)
+		require.ErrorIs(t, err, idp.ErrUnavailable)
+	}
+	free()
+
+	before := w.hasher.Computed()
+	require.NoError(t, w.drain(t))
+	require.Equal(t, before+failuresPerMinute, w.hasher.Computed())
+	noted := w.notes.take()
+	require.Equal(t, idp.EventLoginThrottled, noted[len(noted)-1].Kind)
+	require.Equal(t, "installation", noted[len(noted)-1].Detail["reason"])
+	// While nothing can come of it, the database is not asked for the one row that
+	// everybody shares.
+	w.buckets.took = nil
+	_, err := w.Authenticate(from(t, "203.0.113.200"), "alice", phrase, nil)
+	require.ErrorIs(t, err, idp.ErrThrottled)
+	require.NotContains(t, w.buckets.took, "login:all")
+	w.now = w.now.Add(time.Minute / failuresPerMinute)
+	_, err = w.Authenticate(from(t, "203.0.113.201"), "alice", phrase, nil)
+	require.NoError(t, err)
+}
+
+// People who share an address are not counted, failures are.
+func TestSuccessGivesTheAddressItsAttemptBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 30 {
+		_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", phrase, nil)
+		require.NoError(t, err)
+	}
+}
+
+// A device that cannot be looked up is not an unknown one.
+func TestOutageOfDevicesIsNotARefusal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.hasher.Computed()
+	_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", phrase, func(idp.User) (*idp.Device, error) { return nil, idp.ErrUnavailable })
+	require.ErrorIs(t, err, idp.ErrUnavailable)
+	require.Equal(t, before, w.hasher.Computed())
+	require.Empty(t, w.buckets.tat)
 }
 
 // An address that cannot be read does not get round the throttle.
@@ -315,12 +448,12 @@ func TestOutagesAreNotRefusals(t *testing.T) {
 	w := newWorld(t)
 	before := w.hasher.Computed()
 	w.buckets.err = away
-	_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", phrase)
+	_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", phrase, nil)
 	require.ErrorIs(t, err, idp.ErrUnavailable)
 	require.NotErrorIs(t, err, idp.ErrCredentials)
-	require.Zero(t, w.accounts.asked.Load(), "no stage is skipped")
+	require.Equal(t, before, w.hasher.Computed(), "no stage is skipped")
 	w.buckets.err, w.accounts.err = nil, away
-	_, err = w.Authenticate(from(t, "192.0.2.1"), "alice", phrase)
+	_, err = w.Authenticate(from(t, "192.0.2.1"), "alice", phrase, nil)
 	require.ErrorIs(t, err, idp.ErrUnavailable)
 	require.NotErrorIs(t, err, idp.ErrCredentials)
 	require.Equal(t, before, w.hasher.Computed())
@@ -332,7 +465,7 @@ func TestLongPasswordIsRefusedFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before := w.hasher.Computed()
-	_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", strings.Repeat("a", 1<<20))
+	_, err := w.Authenticate(from(t, "192.0.2.1"), "alice", strings.Repeat("a", 1<<20), nil)
 	var invalid *idp.InvalidError
 	require.ErrorAs(t, err, &invalid)
 	require.Equal(t, before, w.hasher.Computed())
@@ -344,10 +477,10 @@ func TestLongPasswordIsRefusedFirst(t *testing.T) {
 func TestImportedHashIsRenewedAtSignIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, err := w.Authenticate(from(t, "192.0.2.1"), "carried", "wrong "+phrase)
+	_, err := w.Authenticate(from(t, "192.0.2.1"), "carried", "wrong "+phrase, nil)
 	require.ErrorIs(t, err, idp.ErrCredentials)
 	require.Empty(t, w.renewed.userID)
-	_, err = w.Authenticate(from(t, "192.0.2.1"), "carried", phrase)
+	_, err = w.Authenticate(from(t, "192.0.2.1"), "carried", phrase, nil)
 	require.NoError(t, err)
 	require.Equal(t, "u-carried", w.renewed.userID)
 	require.Equal(t, w.accounts.byName["carried"].PasswordHash, w.renewed.old)
@@ -362,7 +495,7 @@ func TestLogHoldsNoSecret(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, name := range []string{"alice", "broken", "carried", "mallory"} {
-		_, _ = w.Authenticate(from(t, "192.0.2.1"), name, phrase)
+		_, _ = w.Authenticate(from(t, "192.0.2.1"), name, phrase, nil)
 	}
 	out := w.log.String() + fmt.Sprint(w.notes.take())
 	for _, secret := range []string{phrase, "$argon2id", "$2", "$9$"} {
