@@ -62,6 +62,7 @@ func NewAPI(cfg APIConfig) *API {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", a.hello)
+	mux.HandleFunc("GET "+sensitivePath, a.sensitive)
 	mux.HandleFunc("GET "+wellKnown, a.describe)
 	// RFC 9728 section 3.1: a resource with a path has it after the well-known
 	// part.
@@ -117,6 +118,7 @@ type greeting struct {
 	Groups       []string `json:"groups,omitempty"`
 	Roles        []string `json:"roles,omitempty"`
 	Entitlements []string `json:"entitlements,omitempty"`
+	ACR          string   `json:"acr,omitempty"`
 }
 
 func (a *API) hello(w http.ResponseWriter, r *http.Request) {
@@ -136,12 +138,43 @@ func (a *API) hello(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// sensitivePath is the part of the API that wants two factors.
+const sensitivePath = "/sensitive"
+
+// strong are the authentication context classes that are good enough for it.
+var strong = []string{"2", "phr", "phrh"}
+
+// sensitive is hello for those who proved more than a password. To others it
+// says what to ask the issuer for (RFC 9470 section 3).
+func (a *API) sensitive(w http.ResponseWriter, r *http.Request) {
+	c, err := a.authorize(r)
+	if err == nil && !slices.Contains(strong, c.ACR) {
+		err = &refusal{
+			status: http.StatusUnauthorized, code: insufficientAuthentication,
+			description: "a sign-in with two factors is needed here", acrValues: strings.Join(strong, " "),
+		}
+	}
+	if err != nil {
+		a.refuse(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, greeting{
+		Message: "Hello, " + c.Subject + ". This is for people who proved more than a password.",
+		Subject: c.Subject, ClientID: c.ClientID, Scope: c.Scope, Audience: c.Audience, ACR: c.ACR,
+		ExpiresAt: time.Unix(c.Expiry, 0).UTC().Format(time.RFC3339),
+	})
+}
+
+// insufficientAuthentication is the error code of RFC 9470 section 3.
+const insufficientAuthentication = "insufficient_user_authentication"
+
 // refusal is an answer of RFC 6750 section 3.1.
 type refusal struct {
 	status      int
 	code        string // empty when the request held no token at all
 	description string
 	scope       string
+	acrValues   string // RFC 9470 section 3
 }
 
 func (r *refusal) Error() string { return r.code + ": " + r.description }
@@ -174,6 +207,9 @@ func (a *API) refuse(w http.ResponseWriter, err error) {
 	if denied.scope != "" {
 		challenge += fmt.Sprintf(`, scope=%q`, denied.scope)
 	}
+	if denied.acrValues != "" {
+		challenge += fmt.Sprintf(`, acr_values=%q`, denied.acrValues)
+	}
 	if a.metadataURL != "" {
 		challenge += fmt.Sprintf(`, resource_metadata=%q`, a.metadataURL)
 	}
@@ -201,6 +237,7 @@ type claims struct {
 	Groups       []string `json:"groups"`
 	Roles        []string `json:"roles"`
 	Entitlements []string `json:"entitlements"`
+	ACR          string   `json:"acr"`
 }
 
 // audience is a string or an array of strings (RFC 7519 section 4.1.3).

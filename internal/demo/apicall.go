@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // apiAnswer is what the API said to the last call.
@@ -16,14 +17,29 @@ type apiAnswer struct {
 	Body      []span
 }
 
-// callAPI calls the API with the access token (RFC 6750 section 2.1). It
-// returns nil when no API is configured.
-func (a *App) callAPI(ctx context.Context, accessToken string) *apiAnswer {
+// acrValues is what a challenge asks the next sign-in to amount to (RFC 9470
+// section 3); empty when it asks for nothing of the kind.
+func (a *apiAnswer) acrValues() string {
+	if a == nil || a.Status != http.StatusUnauthorized || !strings.Contains(a.Challenge, `error="`+insufficientAuthentication+`"`) {
+		return ""
+	}
+	_, rest, _ := strings.Cut(a.Challenge, `acr_values="`)
+	values, _, _ := strings.Cut(rest, `"`)
+	return values
+}
+
+// callAPI calls the API with the access token (RFC 6750 section 2.1), or its
+// part that asks for more. It returns nil when no API is configured.
+func (a *App) callAPI(ctx context.Context, accessToken string, sensitive bool) *apiAnswer {
 	if a.cfg.APIURL == "" {
 		return nil
 	}
+	address := a.cfg.APIURL
+	if sensitive {
+		address = strings.TrimSuffix(address, "/") + sensitivePath
+	}
 	answer := &apiAnswer{At: a.cfg.Now().UTC().Format("15:04:05 UTC")}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.cfg.APIURL, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		answer.Text = "the API's address is not one"
 		return answer

@@ -77,6 +77,7 @@ func New(cfg Config) *App {
 	mux.HandleFunc("GET /callback", a.callback)
 	mux.HandleFunc("POST /refresh", a.refresh)
 	mux.HandleFunc("POST /call", a.call)
+	mux.HandleFunc("POST /call-sensitive", a.callSensitive)
 	mux.HandleFunc("POST /logout", a.logout)
 	mux.HandleFunc("GET "+SignedOutPath, a.signedOut)
 	mux.HandleFunc("POST "+BackchannelLogoutPath, a.heard)
@@ -176,6 +177,7 @@ type sessionPage struct {
 	Subject                    string
 	Notice                     string
 	API                        *apiAnswer
+	Setup                      string // where to set up a second factor that the API asks for; empty for no need
 	IDToken, AccessToken       decodedToken
 	RawAccessToken             string
 	TokenScope                 string

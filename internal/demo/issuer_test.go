@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +46,7 @@ type issuer struct {
 	idClaims   map[string]any     // override
 	respond    func(q url.Values) // changes the authorization response
 	refuse     string             // error of the token endpoint
+	reaches    string             // the acr that a sign-in comes to when it is asked for
 	signOut    url.Values         // of the last request to sign out; nil says that there is no place for it
 }
 
@@ -136,7 +138,7 @@ func (i *issuer) token(w http.ResponseWriter, r *http.Request) {
 		deny(i.refuse)
 		return
 	}
-	nonce := ""
+	nonce, acr := "", "1"
 	switch r.PostForm.Get("grant_type") {
 	case "authorization_code":
 		asked, ok := i.codes[r.PostForm.Get("code")]
@@ -149,6 +151,9 @@ func (i *issuer) token(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		nonce = asked.Get("nonce")
+		if i.reaches != "" && slices.Contains(strings.Fields(asked.Get("acr_values")), i.reaches) {
+			acr = i.reaches
+		}
 	case "refresh_token":
 		if r.PostForm.Get("refresh_token") != i.refresh {
 			deny("invalid_grant")
@@ -156,7 +161,7 @@ func (i *issuer) token(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	i.refresh = rand.Text()
-	access := i.sign("at+jwt", i.accessClaims(nil))
+	access := i.sign("at+jwt", i.accessClaims(map[string]any{"acr": acr}))
 	half := sha256.Sum256([]byte(access))
 	id := map[string]any{
 		"iss": i.URL, "sub": "u-1", "aud": clientID, "iat": time.Now().Unix(), "exp": time.Now().Add(5 * time.Minute).Unix(),

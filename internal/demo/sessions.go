@@ -46,6 +46,7 @@ type flow struct {
 	browser   [sha256.Size]byte // hash of the browser's cookie
 	nonce     string
 	verifier  string // PKCE
+	sensitive bool   // the API asked for this sign-in
 }
 
 // sessions holds the signed-in browsers and the sign-ins on their way. When it
@@ -63,12 +64,12 @@ func newSessions(now func() time.Time) *sessions {
 }
 
 // begin remembers a sign-in and returns its state.
-func (s *sessions) begin(browser, nonce, verifier string) string {
+func (s *sessions) begin(browser, nonce, verifier string, sensitive bool) string {
 	state := randomToken()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	makeRoom(s.flows, maxFlows, func(f flow) time.Time { return f.startedAt })
-	s.flows[state] = flow{startedAt: s.now(), browser: sha256.Sum256([]byte(browser)), nonce: nonce, verifier: verifier}
+	s.flows[state] = flow{startedAt: s.now(), browser: sha256.Sum256([]byte(browser)), nonce: nonce, verifier: verifier, sensitive: sensitive}
 	return state
 }
 

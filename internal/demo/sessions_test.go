@@ -36,11 +36,11 @@ func TestFlowsAreBoundedAndEnd(t *testing.T) {
 	s := newSessions(func() time.Time { return now })
 	for range maxFlows + 1 {
 		now = now.Add(time.Millisecond)
-		s.begin("b", "n", "v")
+		s.begin("b", "n", "v", false)
 	}
 	require.Len(t, s.flows, maxFlows)
 
-	state := s.begin("b", "n", "v")
+	state := s.begin("b", "n", "v", false)
 	now = now.Add(flowLifetime)
 	_, ok := s.finish(state, "b")
 	require.False(t, ok, "a sign-in may not take for ever")

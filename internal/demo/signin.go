@@ -67,6 +67,15 @@ func (a *App) relyingParty(ctx context.Context) (*party, error) {
 // login sends the browser to the issuer. The form may ask for a prompt (OpenID
 // Connect Core section 3.1.2.1), to change accounts.
 func (a *App) login(w http.ResponseWriter, r *http.Request) {
+	var options []oauth2.AuthCodeOption
+	if prompt := r.FormValue("prompt"); slices.Contains([]string{"login", "consent", "select_account"}, prompt) {
+		options = append(options, oauth2.SetAuthURLParam("prompt", prompt))
+	}
+	a.signIn(w, r, false, options...)
+}
+
+// signIn starts a sign-in; sensitive says that the API asked for it.
+func (a *App) signIn(w http.ResponseWriter, r *http.Request, sensitive bool, options ...oauth2.AuthCodeOption) {
 	p, err := a.relyingParty(r.Context())
 	if err != nil {
 		a.unreachable(w, err)
@@ -79,11 +88,8 @@ func (a *App) login(w http.ResponseWriter, r *http.Request) {
 	a.setCookie(w, browserCookie, browser, flowLifetime)
 
 	nonce, verifier := randomToken(), oauth2.GenerateVerifier()
-	options := append(a.resource(), oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce))
-	if prompt := r.FormValue("prompt"); slices.Contains([]string{"login", "consent", "select_account"}, prompt) {
-		options = append(options, oauth2.SetAuthURLParam("prompt", prompt))
-	}
-	http.Redirect(w, r, p.oauth.AuthCodeURL(a.sessions.begin(browser, nonce, verifier), options...), http.StatusSeeOther)
+	options = append(append(options, a.resource()...), oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce))
+	http.Redirect(w, r, p.oauth.AuthCodeURL(a.sessions.begin(browser, nonce, verifier, sensitive), options...), http.StatusSeeOther)
 }
 
 // callback takes the issuer's answer: 1 one of each parameter · 2 state, in
@@ -131,7 +137,7 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 		a.exchangeFailed(w, err)
 		return
 	}
-	s.answer = a.callAPI(r.Context(), s.accessToken)
+	s.answer = a.callAPI(r.Context(), s.accessToken, flow.sensitive)
 	if old := a.cookie(r, sessionCookie); old != "" {
 		a.sessions.remove(old)
 	}
@@ -272,7 +278,7 @@ func (a *App) refresh(w http.ResponseWriter, r *http.Request) {
 	s.take(token, id)
 	s.refreshes++
 	s.notice = "New tokens arrived. The old refresh token is spent."
-	s.answer = a.callAPI(r.Context(), s.accessToken)
+	s.answer = a.callAPI(r.Context(), s.accessToken, false)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
@@ -280,9 +286,30 @@ func (a *App) refresh(w http.ResponseWriter, r *http.Request) {
 func (a *App) call(w http.ResponseWriter, r *http.Request) {
 	if s, ok := a.session(r); ok {
 		s.mu.Lock()
-		s.answer = a.callAPI(r.Context(), s.accessToken)
+		s.answer = a.callAPI(r.Context(), s.accessToken, false)
 		s.notice = "The API was called."
 		s.mu.Unlock()
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// callSensitive calls the part of the API that asks for more than a password.
+// When it challenges, the person proves more at the issuer, and the call is
+// made again with what comes of that (RFC 9470 section 4).
+func (a *App) callSensitive(w http.ResponseWriter, r *http.Request) {
+	s, ok := a.session(r)
+	if !ok {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	s.mu.Lock()
+	s.answer = a.callAPI(r.Context(), s.accessToken, true)
+	wanted := s.answer.acrValues()
+	s.notice = "The API was called."
+	s.mu.Unlock()
+	if wanted != "" {
+		a.signIn(w, r, true, oauth2.SetAuthURLParam("acr_values", wanted))
+		return
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
@@ -355,7 +382,7 @@ func (a *App) sessionPage(s *session) sessionPage {
 	page := sessionPage{
 		Issuer: a.cfg.Issuer, ClientID: a.cfg.ClientID, Audience: a.cfg.Audience,
 		Name: name, Initial: initial(name), Email: s.email, Subject: s.subject,
-		Notice: s.notice, API: s.answer,
+		Notice: s.notice, API: s.answer, Setup: a.setup(s.answer),
 		IDToken: decodeToken(s.idToken), AccessToken: decodeToken(s.accessToken), RawAccessToken: s.accessToken,
 		TokenScope: s.scope, CanRefresh: s.refreshToken != "", CanCall: a.cfg.APIURL != "", Refreshes: s.refreshes,
 	}
@@ -366,6 +393,15 @@ func (a *App) sessionPage(s *session) sessionPage {
 		}
 	}
 	return page
+}
+
+// setup is where the person sets up what the API still asks for after a sign-in
+// for it; empty when it asks for nothing.
+func (a *App) setup(answer *apiAnswer) string {
+	if answer.acrValues() == "" {
+		return ""
+	}
+	return a.cfg.Issuer + "/setup"
 }
 
 // initial is the letter in the picture's place.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"slices"
 	"strings"
@@ -278,4 +279,49 @@ func (a *Answer) link(t testing.TB, id string) string {
 		t.Fatal(err)
 	}
 	return target.String()
+}
+
+// What the demo API asks for, the demo application gets: nothing for a person
+// with a password alone, and the answer for one with a second factor
+// (RFC 9470).
+func TestDev_StepUp(t *testing.T) {
+	d, _ := startDev(t, "127.0.0.1:0", "127.0.0.1:0")
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Browser{&Node{Installation: &Installation{Issuer: d.Issuer}}, &http.Client{
+		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	settle := func(a *Answer) *Answer { // between the two sites
+		for range 12 {
+			if a.Status < 300 || a.Status > 399 {
+				return a
+			}
+			next, err := a.URL.Parse(a.Header.Get("Location"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a = b.Get(t, next.String())
+		}
+		t.Fatal("in circles")
+		return nil
+	}
+	press := func(page *Answer, path string) *Answer {
+		return settle(b.Submit(t, page, Form{Action: path}, nil))
+	}
+
+	page := settle(b.Get(t, d.DemoApp+"/login"))
+	page = settle(b.Login(t, page, d.Users[0].Username, d.Users[0].Password))
+	page = settle(b.Allow(t, page))
+	page = press(page, "/call-sensitive")
+	if !page.HasID("needs-setup") || !strings.Contains(page.textOf(t, "api-answer"), "insufficient_user_authentication") {
+		t.Fatalf("at %s, want the challenge and where to set up a second factor:\n%s", page.URL, page.Body)
+	}
+
+	b.setUpAuthenticator(t, b.Get(t, "/setup/authenticator"))
+	page = press(settle(b.Get(t, d.DemoApp+"/")), "/call-sensitive")
+	if page.HasID("needs-setup") || !strings.Contains(page.textOf(t, "api-answer"), `"acr": "2"`) {
+		t.Fatalf("at %s, want the answer:\n%s", page.URL, page.Body)
+	}
 }
