@@ -229,6 +229,25 @@ func TestThrottleLetsExactlyTheBurstPass(t *testing.T) {
 	})
 }
 
+// A node whose clock is an hour ahead, which is not ready for that, holds up
+// nobody; one that is as far ahead as two ready nodes may be gives nothing away.
+func TestAttack_S06_ThrottleOfAClockAhead(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, open func(*testing.T) *store.Store) {
+		s, ctx, now := open(t), t.Context(), time.Now()
+		take := func(now time.Time) error {
+			_, err := s.Take(ctx, "login:installation", now, 10*time.Second, 3)
+			return err
+		}
+		require.NoError(t, take(now.Add(time.Hour)))
+		for range 3 {
+			require.NoError(t, take(now))
+		}
+		require.ErrorIs(t, take(now), idp.ErrThrottled)
+		require.ErrorIs(t, take(now.Add(-2*idp.ClockTolerance)), idp.ErrThrottled)
+		require.NoError(t, take(now.Add(10*time.Second)))
+	})
+}
+
 func TestLeaseHasOneHolder(t *testing.T) {
 	storetest.Engines(t, func(t *testing.T, url func(*testing.T) string) {
 		clock := &clock{at: time.Now()}

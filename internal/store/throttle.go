@@ -10,13 +10,16 @@ import (
 // The generic cell rate algorithm keeps one number per key: the theoretical
 // arrival time of the next attempt if they came evenly. An attempt is refused
 // when that lies too far ahead, and moves it otherwise. The row is always
-// written, so that one statement decides and answers.
+// written, so that one statement decides and answers. What lies farther ahead
+// than any attempt can have moved it was written by a clock that is wrong, and
+// counts for nothing: one such node must not hold up all.
 const takeThrottle = `
 INSERT INTO throttles (throttle_key, tat, refused)
 VALUES ($1, $2, FALSE)
 ON CONFLICT (throttle_key) DO UPDATE
-SET tat = CASE WHEN throttles.tat > $3 THEN throttles.tat WHEN throttles.tat > $4 THEN throttles.tat + $5 ELSE excluded.tat END,
-    refused = throttles.tat > $3
+SET tat = CASE WHEN throttles.tat > $3 THEN excluded.tat WHEN throttles.tat > $4 THEN throttles.tat
+               WHEN throttles.tat > $5 THEN throttles.tat + $6 ELSE excluded.tat END,
+    refused = throttles.tat > $4 AND throttles.tat <= $3
 RETURNING tat, refused`
 
 // Take counts one attempt under a key: burst of them may come at once, and one
@@ -26,9 +29,10 @@ func (s *Store) Take(ctx context.Context, key string, now time.Time, interval ti
 	step := interval.Microseconds()
 	at := micros(now)
 	limit := at + int64(burst-1)*step // the farthest that an accepted attempt finds it
+	impossible := limit + step + 2*idp.ClockTolerance.Microseconds()
 	var tat int64
 	var refused bool
-	if err := one(ctx, s.port, []any{&tat, &refused}, takeThrottle, key, at+step, limit, at, step); err != nil {
+	if err := one(ctx, s.port, []any{&tat, &refused}, takeThrottle, key, at+step, impossible, limit, at, step); err != nil {
 		return 0, err
 	}
 	if refused {
