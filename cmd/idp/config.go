@@ -14,6 +14,7 @@ import (
 
 	"idp/internal/idp"
 	"idp/internal/tokens"
+	"idp/internal/users"
 	"idp/web"
 )
 
@@ -157,14 +158,17 @@ type KeysConfig struct {
 	PublishAhead Duration `yaml:"publish_ahead" min:"15m"`
 }
 
-// PasswordsConfig is the cost of an argon2id hash, and how many are made at
-// once.
+// PasswordsConfig is the cost of an argon2id hash, how many are made at once,
+// and which passwords are not to be set.
 type PasswordsConfig struct {
 	MemoryKiB     int `yaml:"memory_kib" min:"19456" max:"4194304"`
 	Iterations    int `yaml:"iterations" min:"2" max:"100"`
 	Parallelism   int `yaml:"parallelism" min:"1" max:"255"`
 	MinLength     int `yaml:"min_length" min:"8" max:"64"`
 	MaxConcurrent int `yaml:"max_concurrent" min:"0" max:"1024"`
+
+	DeniedFile string `yaml:"denied_file" allowed:"the path of a file with passwords, or with their SHA-1 or SHA-256 in hexadecimal, sorted"`
+	BreachURL  string `yaml:"breach_url" allowed:"an https URL ending in a slash, such as https://api.pwnedpasswords.com/range/"`
 }
 
 // SignInConfig rules how many passwords may be tried.
@@ -307,6 +311,7 @@ func (l *loader) validate() {
 	if _, err := c.Outbound.roots(); err != nil {
 		l.faultAt("outbound.ca_file", err.Error())
 	}
+	l.validatePasswords()
 	l.validateSecurityTxt()
 	l.validateStatements()
 	l.validateMail()
@@ -322,6 +327,22 @@ func (l *loader) validate() {
 	l.notAbove("lifetimes.refresh_idle", c.Lifetimes.RefreshIdle, "lifetimes.refresh_absolute", c.Lifetimes.RefreshAbsolute)
 	l.notAbove("lifetimes.session_idle", c.Lifetimes.SessionIdle, "lifetimes.session_absolute", c.Lifetimes.SessionAbsolute)
 	l.notAbove("keys.publish_ahead", c.Keys.PublishAhead, "keys.rotate_every", c.Keys.RotateEvery)
+}
+
+func (l *loader) validatePasswords() {
+	p := l.config.Passwords
+	if p.DeniedFile != "" {
+		if _, err := users.OpenDeniedPasswords(p.DeniedFile); err != nil {
+			l.faultAt("passwords.denied_file", err.Error())
+		}
+	}
+	if p.BreachURL != "" {
+		// Plain http goes to allowed networks only, as with any outbound request.
+		u, err := url.Parse(p.BreachURL)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !strings.HasSuffix(u.Path, "/") {
+			l.faultAt("passwords.breach_url", l.allowed("passwords.breach_url"))
+		}
+	}
 }
 
 func (l *loader) validateStatements() {

@@ -85,6 +85,14 @@ func TestConfigFaults(t *testing.T) {
 				`idp.yaml:11: passwords.parallelism: "0": must be a whole number from 1 to 255`,
 			},
 		},
+		"passwords that are not to be set": {
+			file: "passwords:\n  denied_file: /nowhere/denied.txt\n  breach_url: https://passwords.example/range\nsign_in:\n  failures_per_minute: 0\n",
+			want: []string{
+				`idp.yaml:5: sign_in.failures_per_minute: "0": must be a whole number from 10 to 1000000`,
+				`idp.yaml:2: passwords.denied_file: "/nowhere/denied.txt": no such file or directory`,
+				`idp.yaml:3: passwords.breach_url: "https://passwords.example/range": must be an https URL ending in a slash, such as https://api.pwnedpasswords.com/range/`,
+			},
+		},
 		"networks": {
 			file: "trusted_proxies:\n  - 10.0.0.0/8\n  - 10.1.2.3/8\n  - nonsense\n",
 			want: []string{

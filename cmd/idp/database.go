@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -147,25 +150,66 @@ func (d *database) prepare(ctx context.Context, key []byte) error {
 	if err := d.keyring.Start(ctx); err != nil {
 		return err
 	}
-	p := d.cfg.Passwords
-	d.hasher, err = users.NewHasher(users.HasherConfig{
-		Memory: uint32(p.MemoryKiB), Passes: p.Iterations, Lanes: p.Parallelism, Concurrent: p.MaxConcurrent, MinLength: p.MinLength,
-	})
-	if err != nil {
-		return withCode(exitConfiguration, fmt.Errorf("passwords: %w", err))
-	}
 	roots, err := d.cfg.Outbound.roots()
 	if err != nil {
 		return withCode(exitConfiguration, fmt.Errorf("outbound.ca_file: %w", err))
 	}
 	d.failures = newOutboundFailures(d.logger, d.now)
 	d.outbound = outbound.New(outbound.Config{Allow: d.cfg.Outbound.Allow, Roots: roots, Logger: d.logger, Now: d.now, Failed: d.failures.failed})
+	if d.hasher, err = d.newHasher(roots); err != nil {
+		return withCode(exitConfiguration, fmt.Errorf("passwords: %w", err))
+	}
 	d.keys = tokens.NewClientKeys(tokens.ClientKeysConfig{Documents: d.outbound, Master: d.master, Now: d.now, Logger: d.logger})
 	d.admin = admin.New(admin.Config{
 		Store: d.store, Directory: d.directory, Secrets: d.master, Hasher: d.hasher, ClientKeys: d.keys, SigningKeys: d.keyring,
 		Issuer: d.issuer, Actor: "command", Now: d.now,
 	})
 	return nil
+}
+
+// newHasher returns what judges and hashes passwords.
+func (d *database) newHasher(roots *x509.CertPool) (*users.Hasher, error) {
+	p := d.cfg.Passwords
+	cfg := users.HasherConfig{
+		Memory: uint32(p.MemoryKiB), Passes: p.Iterations, Lanes: p.Parallelism, Concurrent: p.MaxConcurrent, MinLength: p.MinLength,
+	}
+	if issuer, err := url.Parse(d.issuer); err == nil {
+		cfg.ServiceNames = append(cfg.ServiceNames, issuer.Hostname())
+	}
+	if p.DeniedFile != "" {
+		var err error
+		if cfg.Denied, err = users.OpenDeniedPasswords(p.DeniedFile); err != nil {
+			return nil, fmt.Errorf("denied_file: %w", err)
+		}
+	}
+	if p.BreachURL != "" {
+		cfg.Breached = breachService{p.BreachURL, outbound.New(outbound.Config{
+			Allow: d.cfg.Outbound.Allow, Roots: roots, Timeout: breachPatience, MaxBytes: maxBreachAnswer, Logger: d.logger, Now: d.now,
+			Failed: func(ctx context.Context, failure outbound.Failure) {
+				failure.Address = p.BreachURL // without what was asked for
+				d.failures.failed(idp.WithErrand(ctx, "", "passwords.breach_url"), failure)
+			},
+		})}
+	}
+	return users.NewHasher(cfg)
+}
+
+const (
+	// breachPatience is how long somebody who sets a password waits for the
+	// service that knows leaked ones.
+	breachPatience  = 3 * time.Second
+	maxBreachAnswer = 256 << 10 // bytes; a range with padding is about 40 KiB
+)
+
+// breachService is a service that answers which leaked passwords have a hash
+// with a prefix. It is asked for answers that are all alike long.
+type breachService struct {
+	address string
+	fetcher *outbound.Fetcher
+}
+
+func (b breachService) Range(ctx context.Context, prefix string) ([]byte, error) {
+	return b.fetcher.Ask(ctx, b.address+prefix, http.Header{"Add-Padding": {"true"}})
 }
 
 // unlock takes the master key, or makes the embedded database's first one.

@@ -37,9 +37,29 @@ var (
 type InvalidError struct {
 	Field  string // the RFC's name of the field, e.g. "redirect_uris"
 	Reason string // one sentence without a capital or a full stop
+	// Rule is what a new password breaks, for pages that say it in the person's
+	// language; empty for all else. Limit is the number that goes with it.
+	Rule  PasswordRule
+	Limit int
 }
 
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Reason }
+
+// PasswordRule is a rule that new passwords are judged by.
+type PasswordRule string
+
+// The rules for new passwords.
+const (
+	PasswordTooShort PasswordRule = "too_short" // fewer than Limit characters
+	PasswordTooLong  PasswordRule = "too_long"  // more than Limit bytes
+	PasswordUnusable PasswordRule = "unusable"  // not text
+	PasswordRepeated PasswordRule = "repeated"  // a few characters over and over
+	PasswordSequence PasswordRule = "sequence"  // a row of keys, letters or digits
+	PasswordPersonal PasswordRule = "personal"  // the person's names
+	PasswordService  PasswordRule = "service"   // this service's names
+	PasswordCommon   PasswordRule = "common"    // among those that are tried first
+	PasswordBreached PasswordRule = "breached"  // leaked elsewhere
+)
 
 // Invalid returns an InvalidError.
 func Invalid(field, reason string) error { return &InvalidError{Field: field, Reason: reason} }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -139,7 +140,32 @@ func (f *Fetcher) client(roots *x509.CertPool, may func(netip.Addr) bool) *http.
 // that how long it takes tells nothing about the host.
 func (f *Fetcher) Get(ctx context.Context, address string) (Document, error) {
 	document := Document{address: address, started: f.now()}
-	response, err := f.request(ctx, http.MethodGet, address, nil, func(r *http.Response) error {
+	response, body, err := f.read(ctx, address, nil)
+	if err != nil {
+		return Document{}, f.fail(ctx, document, err)
+	}
+	document.Body = body
+	document.ETag = response.Header.Get("ETag")
+	document.ContentType = response.Header.Get("Content-Type")
+	document.MaxAge = maxAge(response.Header.Values("Cache-Control"))
+	return document, nil
+}
+
+// Ask fetches from a service of the operator's own choice, with header fields.
+// The error is ErrUnreachable, and comes as soon as it is known: there is nothing
+// to hide from whoever chose the address.
+func (f *Fetcher) Ask(ctx context.Context, address string, header http.Header) ([]byte, error) {
+	_, body, err := f.read(ctx, address, header)
+	if err != nil {
+		f.log(ctx, address, err)
+		return nil, ErrUnreachable
+	}
+	return body, nil
+}
+
+// read makes a request and reads the answer.
+func (f *Fetcher) read(ctx context.Context, address string, header http.Header) (response *http.Response, body []byte, err error) {
+	response, err = f.request(ctx, http.MethodGet, address, header, nil, func(r *http.Response) error {
 		switch encoding := r.Header.Get("Content-Encoding"); {
 		case r.StatusCode != http.StatusOK:
 			return fmt.Errorf("answered %d", r.StatusCode)
@@ -148,23 +174,15 @@ func (f *Fetcher) Get(ctx context.Context, address string) (Document, error) {
 		case r.ContentLength > f.maxBytes:
 			return fmt.Errorf("is longer than %d bytes", f.maxBytes)
 		}
-		body, err := io.ReadAll(io.LimitReader(r.Body, f.maxBytes+1))
-		if err != nil {
+		if body, err = io.ReadAll(io.LimitReader(r.Body, f.maxBytes+1)); err != nil {
 			return err
 		}
 		if int64(len(body)) > f.maxBytes {
 			return fmt.Errorf("is longer than %d bytes", f.maxBytes)
 		}
-		document.Body = body
 		return nil
 	})
-	if err != nil {
-		return Document{}, f.fail(ctx, document, err)
-	}
-	document.ETag = response.Header.Get("ETag")
-	document.ContentType = response.Header.Get("Content-Type")
-	document.MaxAge = maxAge(response.Header.Values("Cache-Control"))
-	return document, nil
+	return response, body, err
 }
 
 // Reject is for callers that cannot use the document that they got: it answers
@@ -202,7 +220,7 @@ func (f *Fetcher) ReadDocument(ctx context.Context, address string, accept func(
 // included, whose body is not read. The error is ErrUnreachable, and comes as
 // soon as it is known: nobody outside waits for it.
 func (f *Fetcher) PostForm(ctx context.Context, address string, form url.Values) (int, error) {
-	response, err := f.request(ctx, http.MethodPost, address, form, func(*http.Response) error { return nil })
+	response, err := f.request(ctx, http.MethodPost, address, nil, form, func(*http.Response) error { return nil })
 	if err != nil {
 		f.log(ctx, address, err)
 		return 0, ErrUnreachable
@@ -212,7 +230,7 @@ func (f *Fetcher) PostForm(ctx context.Context, address string, form url.Values)
 
 // request makes one request within the timeout; read sees the answer while its
 // body is open.
-func (f *Fetcher) request(ctx context.Context, method, address string, form url.Values, read func(*http.Response) error) (*http.Response, error) {
+func (f *Fetcher) request(ctx context.Context, method, address string, header http.Header, form url.Values, read func(*http.Response) error) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	slots := f.reads
@@ -248,6 +266,7 @@ func (f *Fetcher) request(ctx context.Context, method, address string, form url.
 	if err != nil {
 		return nil, errNotAURL
 	}
+	maps.Copy(request.Header, header)
 	request.Header.Set("User-Agent", "idp")
 	if form != nil {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")

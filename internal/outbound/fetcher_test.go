@@ -285,3 +285,29 @@ func TestCertificatesAreVerified(t *testing.T) {
 		t.Errorf("%v %s", err, log)
 	}
 }
+
+// A service of the operator's is asked with header fields, and one that is away
+// is known to be at once.
+func TestAsk(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Add-Padding") != "true" {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		_, _ = w.Write([]byte(r.URL.Path))
+	}))
+	t.Cleanup(server.Close)
+	f, _ := fetcher(server, time.Hour, loopback...)
+	body, err := f.Ask(t.Context(), server.URL+"/range/ABCDE", http.Header{"Add-Padding": {"true"}})
+	if err != nil || string(body) != "/range/ABCDE" {
+		t.Errorf("%q %v", body, err)
+	}
+	if _, err := f.Ask(t.Context(), server.URL+"/range/ABCDE", nil); !errors.Is(err, outbound.ErrUnreachable) {
+		t.Errorf("an answer other than 200: %v", err)
+	}
+	inside, _ := fetcher(server, time.Hour)
+	if _, err := inside.Ask(t.Context(), server.URL, nil); !errors.Is(err, outbound.ErrUnreachable) {
+		t.Errorf("an address inside: %v", err)
+	}
+}

@@ -12,8 +12,8 @@
 // section 7.
 //
 // It refuses passwords of more than 1024 bytes before hashing, and new ones
-// that are short or equal to the user name (NIST SP 800-63B section 3.1.1.2);
-// it asks for no composition rules. Imported hashes of other kinds are
+// that are short or among those that guessers try first (password.go, NIST SP
+// 800-63B section 3.1.1.2); it asks for no composition rules. Imported hashes of other kinds are
 // accepted once and replaced at the next sign-in; until then, the work of
 // checking them differs.
 //

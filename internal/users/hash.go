@@ -47,18 +47,23 @@ type HasherConfig struct {
 	// MinLength is how many characters a new password has at least; 0 is 12,
 	// and fewer than 8 are refused.
 	MinLength int
+	// ServiceNames are names of this service, such as its host: too easily
+	// guessed to be passwords here.
+	ServiceNames []string
+	Denied       *DeniedPasswords // nil for none
+	Breached     Breaches         // nil for none
 }
 
 // Hasher makes and checks password hashes (Argon2id, RFC 9106) as PHC strings.
 // It is safe for use by many goroutines.
 type Hasher struct {
-	argon2    *argon2.Hasher
-	decoder   *crypt.Decoder
-	current   string // how hashes with today's parameters begin
-	dummy     algorithm.Digest
-	slots     chan struct{}
-	minLength int
-	computed  atomic.Int64
+	argon2   *argon2.Hasher
+	decoder  *crypt.Decoder
+	current  string // how hashes with today's parameters begin
+	dummy    algorithm.Digest
+	slots    chan struct{}
+	rules    passwordRules
+	computed atomic.Int64
 }
 
 // NewHasher returns a Hasher. Parameters below the floor of 19456 KiB, 2 passes
@@ -96,8 +101,8 @@ func NewHasher(cfg HasherConfig) (*Hasher, error) {
 	}
 
 	h := &Hasher{
-		slots:     make(chan struct{}, cfg.Concurrent),
-		minLength: cfg.MinLength,
+		slots: make(chan struct{}, cfg.Concurrent),
+		rules: newPasswordRules(cfg),
 	}
 	var err error
 	if h.argon2, err = argon2.New(argon2.WithVariantID(), argon2.WithM(cfg.Memory), argon2.WithT(cfg.Passes),
@@ -116,10 +121,11 @@ func NewHasher(cfg HasherConfig) (*Hasher, error) {
 }
 
 // HashNew checks that the password may be set for the person and returns its
-// hash. It returns an *idp.InvalidError that names "password", or
-// idp.ErrUnavailable when no turn came within two seconds.
+// hash. It returns an *idp.InvalidError that names "password" and the rule that
+// it breaks, or idp.ErrUnavailable when no turn came within two seconds or the
+// list of denied passwords cannot be read.
 func (h *Hasher) HashNew(ctx context.Context, person idp.User, password idp.Secret) (string, error) {
-	if err := h.checkNew(person.Username, password.Reveal()); err != nil {
+	if err := h.rules.check(ctx, person, password.Reveal()); err != nil {
 		return "", err
 	}
 	return h.hash(ctx, password.Reveal())

@@ -163,35 +163,3 @@ func TestWaitingForATurnEnds(t *testing.T) {
 	_, _, err = h.Verify(t.Context(), "", phrase)
 	require.NoError(t, err)
 }
-
-// New passwords: long enough in characters, not the user name, not one
-// character; no rules about composition.
-func TestNewPasswordPolicy(t *testing.T) {
-	t.Parallel()
-	h := hasher(t, cheap)
-	for _, tc := range []struct {
-		name, username, password, reason string
-	}{
-		{"eleven characters", "alice", "abcdefghijk", "fewer than 12"},
-		{"eleven wide characters", "alice", strings.Repeat("éà", 5) + "é", "fewer than 12"},
-		{"twelve lower-case letters", "alice", "abcdefghijkl", ""},
-		{"spaces count", "alice", "a b c d e f g", ""},
-		{"the user name", "Alice.Liddell", "alice.liddell", "user name"},
-		{"one character", "alice", strings.Repeat("x", 40), "repeated"},
-		{"1024 bytes", "alice", strings.Repeat("ab", 512), ""},
-		{"1025 bytes", "alice", strings.Repeat("ab", 512) + "a", "longer than 1024"},
-		{"not UTF-8", "alice", "abcdefghijklm\xff", "UTF-8"},
-		{"NUL", "alice", "abcdefgh\x00ijklm", "UTF-8"},
-		{"empty", "alice", "", "fewer than 12"},
-	} {
-		_, err := h.HashNew(t.Context(), idp.User{Username: tc.username}, idp.Secret(tc.password))
-		if tc.reason == "" {
-			require.NoError(t, err, tc.name)
-			continue
-		}
-		var invalid *idp.InvalidError
-		require.ErrorAs(t, err, &invalid, tc.name)
-		require.Equal(t, "password", invalid.Field, tc.name)
-		require.Contains(t, invalid.Reason, tc.reason, tc.name)
-	}
-}
