@@ -385,8 +385,8 @@ func TestAttack_Q12_RecoveryCodes(t *testing.T) {
 }
 
 // Of 100 parallel guesses at a person's codes, of whatever kind, five are
-// evaluated, and one more every ten seconds; a code that was right gives the
-// attempts back.
+// evaluated, and one more every half minute; after twenty, one every hour. A code
+// that was right gives the attempts back.
 func TestGuessesAtCodesAreThrottled(t *testing.T) {
 	eachFactorWorld(t, nil, func(t *testing.T, w *factorWorld) {
 		ctx := t.Context()
@@ -413,10 +413,10 @@ func TestGuessesAtCodesAreThrottled(t *testing.T) {
 		_, err := w.VerifyCode(ctx, w.alice.ID, code(t, e, w.now()))
 		var wait *users.ThrottledError
 		require.ErrorAs(t, err, &wait, "the right one as well")
-		require.Equal(t, 10*time.Second, wait.RetryAfter())
+		require.Equal(t, 30*time.Second, wait.RetryAfter())
 		_, err = w.VerifyCode(ctx, w.bob.ID, "123456")
 		require.ErrorIs(t, err, idp.ErrFactor, "others are not held up")
-		w.pass(10 * time.Second)
+		w.pass(30 * time.Second)
 		for range 3 {
 			_, err = w.VerifyCode(ctx, w.alice.ID, code(t, e, w.now()))
 			require.NoError(t, err)
@@ -426,6 +426,18 @@ func TestGuessesAtCodesAreThrottled(t *testing.T) {
 			}
 			w.pass(30 * time.Second)
 		}
+
+		// Whoever is patient gets twenty, and then one an hour.
+		evaluated.Store(4) // since the last right one
+		for hour := 0; hour < 24; hour++ {
+			for range 120 {
+				if _, err := w.VerifyCode(ctx, w.alice.ID, "nonsense"); errors.Is(err, idp.ErrFactor) {
+					evaluated.Add(1)
+				}
+				w.pass(30 * time.Second)
+			}
+		}
+		require.InDelta(t, 20+24, evaluated.Load(), 1)
 	})
 }
 
