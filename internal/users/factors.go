@@ -143,9 +143,6 @@ func (f *Factors) event(kind idp.EventKind, userID string, factor idp.Factor) id
 // not locked out by others' guesses.
 func (f *Factors) attempt(ctx context.Context, userID string, factor idp.Factor) error {
 	err := take(ctx, f.throttle, f.now(), factorKey(userID), perCode)
-	if err == nil {
-		err = take(ctx, f.throttle, f.now(), factorDayKey(userID), perCodeDay)
-	}
 	switch {
 	case errors.Is(err, idp.ErrThrottled):
 		e := f.event(idp.EventLoginThrottled, userID, factor)
@@ -169,7 +166,6 @@ func (f *Factors) refuse(ctx context.Context, userID string, factor idp.Factor, 
 // accepted gives the attempts back. The person is in whatever becomes of that.
 func (f *Factors) accepted(ctx context.Context, userID string) {
 	_ = f.throttle.Release(ctx, factorKey(userID))
-	_ = f.throttle.Release(ctx, factorDayKey(userID))
 }
 
 // factorKey names the throttle of a person's codes.
@@ -177,9 +173,6 @@ func factorKey(userID string) string {
 	sum := sha256.Sum256([]byte(userID))
 	return "factor:account:" + base64.RawURLEncoding.EncodeToString(sum[:16])
 }
-
-// factorDayKey names the one over days.
-func factorDayKey(userID string) string { return factorKey(userID) + ":day" }
 
 // seal returns a value as text for a form field that only open of the same
 // place reads.

@@ -32,10 +32,9 @@ var (
 	// given back, so that people are not counted, but failures.
 	perAddress = limit{interval: 6 * time.Second, burst: 20}
 	// Who guesses codes knows the password already. Three of a million codes are
-	// right at a time: a few tries for a slip of the finger, then so few a day that
-	// a year of guessing comes to one chance in forty.
-	perCode    = limit{interval: 30 * time.Second, burst: 5}
-	perCodeDay = limit{interval: time.Hour, burst: 20}
+	// right at a time: enough for slips of the finger, and so few a day that a year
+	// of guessing comes to one chance in forty.
+	perCode = limit{interval: time.Hour, burst: 20}
 	// The owner where they signed in before. Whoever took the device over gets no
 	// more guesses than anybody else.
 	perDevice = perAccount
