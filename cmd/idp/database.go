@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -172,6 +174,9 @@ func (d *database) newHasher(roots *x509.CertPool) (*users.Hasher, error) {
 	p := d.cfg.Passwords
 	cfg := users.HasherConfig{
 		Memory: uint32(p.MemoryKiB), Passes: p.Iterations, Lanes: p.Parallelism, Concurrent: p.MaxConcurrent, MinLength: p.MinLength,
+	}
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 { // GOMEMLIMIT
+		cfg.MemoryLimit = limit
 	}
 	if issuer, err := url.Parse(d.issuer); err == nil {
 		cfg.ServiceNames = append(cfg.ServiceNames, issuer.Hostname())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -52,6 +53,7 @@ type Service struct {
 	throttle Throttle
 	all      limit // of the whole installation
 	braked   brake
+	turns    chan struct{}
 	audit    Noter
 	logger   *slog.Logger
 	now      func() time.Time
@@ -61,13 +63,21 @@ type Service struct {
 func New(cfg Config) *Service {
 	s := &Service{
 		store: cfg.Store, rehash: cfg.Rehash, hasher: cfg.Hasher, throttle: cfg.Throttle,
-		all: perMinute(300), audit: cfg.Audit, logger: cfg.Logger, now: cfg.Now,
+		all: perMinute(300), turns: make(chan struct{}, turnsPerProcessor*runtime.GOMAXPROCS(0)), audit: cfg.Audit, logger: cfg.Logger, now: cfg.Now,
 	}
 	if cfg.FailuresPerMinute > 0 {
 		s.all = perMinute(cfg.FailuresPerMinute)
 	}
 	return s
 }
+
+const (
+	// turnsPerProcessor is how many sign-ins ask the database at once: half of
+	// the connections that a node has to it.
+	turnsPerProcessor = 2
+	// maxQueue is how long one waits for that.
+	maxQueue = 10 * time.Second
+)
 
 // maxUsername is longer than any user name that exists, in bytes.
 const maxUsername = 256
@@ -102,34 +112,20 @@ func (s *Service) Authenticate(ctx context.Context, username, password string, d
 		return idp.User{}, err
 	}
 
-	// 2. Find the user, whose device this may be; nobody has no password hash and
-	// no device.
-	user, err := s.find(ctx, username)
-	if err != nil && !errors.Is(err, idp.ErrNotFound) {
-		return idp.User{}, fmt.Errorf("users: authenticate: %w", err)
-	}
-	exists := err == nil
-	var known *idp.Device
-	if device != nil {
-		if known, err = device(user); err != nil {
-			return idp.User{}, fmt.Errorf("users: authenticate: device: %w", err)
-		}
-	}
-
-	// 3. Take one attempt from everything that limits it.
-	attempt := s.attempt(ctx, username, user, known)
-	if err := s.take(ctx, attempt); err != nil {
+	// 2. Find the user, and take one attempt from everything that limits it.
+	user, exists, attempt, err := s.admit(ctx, username, device)
+	if err != nil {
 		return idp.User{}, err
 	}
 
-	// 4. Do the same work for everybody.
+	// 3. Do the same work for everybody.
 	ok, rehash, err := s.hasher.Verify(ctx, user.PasswordHash, password)
 	if err != nil && !errors.Is(err, idp.ErrMalformed) {
 		s.giveBack(ctx, attempt, false)
 		return idp.User{}, err
 	}
 
-	// 5. Decide.
+	// 4. Decide.
 	var reason string
 	switch {
 	case !exists:
@@ -149,6 +145,47 @@ func (s *Service) Authenticate(ctx context.Context, username, password string, d
 	}
 	s.note(ctx, idp.EventLoginFailed, user.ID, reason)
 	return idp.User{}, idp.ErrCredentials
+}
+
+// admit returns the user, nobody if there is none, and what the attempt took.
+func (s *Service) admit(ctx context.Context, username string, device func(idp.User) (*idp.Device, error)) (user idp.User, exists bool, attempt []share, err error) {
+	// 1. In turn: a storm must leave the database to others, too.
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return idp.User{}, false, nil, err
+	}
+	defer leave()
+
+	// 2. Find the user, whose device this may be; nobody has no password hash and
+	// no device.
+	if user, err = s.find(ctx, username); err != nil && !errors.Is(err, idp.ErrNotFound) {
+		return idp.User{}, false, nil, fmt.Errorf("users: authenticate: %w", err)
+	}
+	exists = err == nil
+	var known *idp.Device
+	if device != nil {
+		if known, err = device(user); err != nil {
+			return idp.User{}, false, nil, fmt.Errorf("users: authenticate: device: %w", err)
+		}
+	}
+
+	// 3. Take one attempt from all the limits.
+	attempt = s.attempt(ctx, username, user, known)
+	return user, exists, attempt, s.take(ctx, attempt)
+}
+
+// enter waits for a turn to ask the database.
+func (s *Service) enter(ctx context.Context) (leave func(), err error) {
+	timer := time.NewTimer(maxQueue)
+	defer timer.Stop()
+	select {
+	case s.turns <- struct{}{}:
+		return func() { <-s.turns }, nil
+	case <-timer.C:
+		return nil, fmt.Errorf("users: too many sign-ins at once: %w", idp.ErrUnavailable)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("users: waiting to sign in: %w: %w", idp.ErrUnavailable, context.Cause(ctx))
+	}
 }
 
 // find returns the user. Names that no user can have are not asked for: a

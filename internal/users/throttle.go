@@ -148,7 +148,7 @@ func (s *Service) attempt(ctx context.Context, username string, user idp.User, d
 func (s *Service) take(ctx context.Context, attempt []share) error {
 	for _, sh := range attempt {
 		now := s.now()
-		err := s.braked.check(sh.key, now)
+		err := s.braked.check(sh, now)
 		if err == nil {
 			if err = take(ctx, s.throttle, now, sh.key, sh.limit); err != nil {
 				s.braked.remember(sh.key, now, err)
@@ -188,8 +188,10 @@ type brake struct {
 	until atomic.Int64 // microseconds
 }
 
-func (b *brake) check(key string, now time.Time) error {
-	if wait := time.UnixMicro(b.until.Load()).Sub(now); key == allKey && wait > 0 {
+func (b *brake) check(sh share, now time.Time) error {
+	// The next attempt is never farther away than that, unless the clock was set
+	// back meanwhile.
+	if wait := time.UnixMicro(b.until.Load()).Sub(now); sh.key == allKey && wait > 0 && wait <= sh.interval {
 		return throttledFor(wait)
 	}
 	return nil
