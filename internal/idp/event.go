@@ -46,6 +46,17 @@ const (
 	EventUserDeleted           EventKind = "user.deleted"
 	EventUserPasswordSet       EventKind = "user.password_set"
 	EventUserFactorsReset      EventKind = "user.factors_reset" // an operator took all second factors away
+	EventUserLocked            EventKind = "user.locked"
+	EventUserUnlocked          EventKind = "user.unlocked" // by a new password
+	EventRecoveryRequested     EventKind = "recovery.requested"
+	EventRecoveryThrottled     EventKind = "recovery.throttled"
+	EventLinkCreated           EventKind = "link.created" // that somebody was sent or handed
+	EventLinkRefused           EventKind = "link.refused" // used before, or expired
+	EventAddressAdded          EventKind = "address.added"
+	EventAddressVerified       EventKind = "address.verified"
+	EventAddressPreferred      EventKind = "address.preferred" // is now the account's primary one
+	EventAddressRemoved        EventKind = "address.removed"
+	EventAddressRestored       EventKind = "address.restored" // the owner of the old one undid a change
 	EventFactorAdded           EventKind = "factor.added"
 	EventFactorChanged         EventKind = "factor.changed" // got another name
 	EventFactorRemoved         EventKind = "factor.removed"

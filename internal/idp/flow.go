@@ -36,6 +36,8 @@ type Flow struct {
 	// To is the path of a page here that the person wants to see once signed in;
 	// only without a Request.
 	To string `json:"o,omitempty"`
+	// Link is the secret of a link that the person opened.
+	Link string `json:"k,omitempty"`
 	// Proof is what the person has proven so far, while that is not enough for
 	// a session.
 	Proof *Proof `json:"f,omitempty"`

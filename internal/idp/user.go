@@ -5,10 +5,15 @@ import "time"
 // UserState says whether a person may sign in.
 type UserState string
 
-// The states of a user.
+// The states of a user. Nobody but an active one gets in.
 const (
 	UserActive   UserState = "active"
 	UserDisabled UserState = "disabled"
+	// UserInvited has an account and has not taken it over yet.
+	UserInvited UserState = "invited"
+	// UserLocked has to choose a new password before signing in again, by a link
+	// that is sent to them.
+	UserLocked UserState = "locked"
 )
 
 // User is a person with an account here.
@@ -21,6 +26,16 @@ type User struct {
 	TokensValidAfter time.Time // sessions and tokens from before are dead; zero for none
 	CreatedAt        time.Time
 	UpdatedAt        time.Time
+	// PasswordChangedAt is zero for a password that is as old as the account.
+	PasswordChangedAt time.Time
+	Preferences       Preferences
+}
+
+// Preferences are how a person wants to see the pages; empty leaves it to the
+// browser.
+type Preferences struct {
+	Language string `json:"language,omitempty"` // BCP 47
+	Theme    string `json:"theme,omitempty"`    // light or dark
 }
 
 // Profile holds the standard claims of OpenID Connect Core section 5.1.

@@ -108,6 +108,8 @@ func plainArg(arg any) (any, error) {
 		return string(v), nil
 	case idp.EventKind:
 		return string(v), nil
+	case idp.LinkKind:
+		return string(v), nil
 	case idp.MailKind:
 		return string(v), nil
 	case idp.MailOutcome:
@@ -127,6 +129,8 @@ func plainDest(dest any) any {
 	case *idp.UserState:
 		return (*string)(d)
 	case *idp.EventKind:
+		return (*string)(d)
+	case *idp.LinkKind:
 		return (*string)(d)
 	case *idp.MailKind:
 		return (*string)(d)

@@ -12,6 +12,7 @@ import (
 func userDests(u *idp.User) []any {
 	return []any{
 		&u.ID, &u.Username, &u.PasswordHash, &u.State, document{&u.Profile}, &u.TokensValidAfter, &u.CreatedAt, &u.UpdatedAt,
+		&u.PasswordChangedAt, document{&u.Preferences},
 	}
 }
 
@@ -28,7 +29,7 @@ func sortMemberships(m *idp.Memberships) {
 func usernameKey(username string) string { return strings.ToLower(username) }
 
 const selectUserByUsername = `
-SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at
+SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences
 FROM users
 WHERE username_key = $1`
 
@@ -39,8 +40,26 @@ func (s *Store) UserByUsername(ctx context.Context, username string) (idp.User, 
 	return u, err
 }
 
+// A name is looked for first, so that nobody takes an account's place by
+// verifying an address that is its name.
+const selectUserByLogin = `
+SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences
+FROM users
+WHERE username_key = $1
+   OR user_id = (SELECT a.user_id FROM email_addresses a WHERE a.address_key = $1 AND a.verified_at IS NOT NULL)
+ORDER BY CASE WHEN username_key = $1 THEN 0 ELSE 1 END
+LIMIT 1`
+
+// UserByLogin finds a user by name or by verified address, without regard to
+// case.
+func (s *Store) UserByLogin(ctx context.Context, login string) (idp.User, error) {
+	var u idp.User
+	err := one(ctx, s.port, userDests(&u), selectUserByLogin, usernameKey(login))
+	return u, err
+}
+
 const selectUser = `
-SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at
+SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences
 FROM users
 WHERE user_id = $1`
 
@@ -52,7 +71,7 @@ func (s *Store) User(ctx context.Context, id string) (idp.User, error) {
 }
 
 const selectUsers = `
-SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at
+SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences
 FROM users
 WHERE username_key > $1
 ORDER BY username_key
@@ -78,10 +97,13 @@ func (s *Store) users(ctx context.Context, sql string, args ...any) ([]idp.User,
 }
 
 const insertUser = `
-INSERT INTO users (user_id, username, username_key, password_hash, state, profile, tokens_valid_after, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+INSERT INTO users (
+    user_id, username, username_key, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
-// CreateUser stores a new user. A taken name or identifier is idp.ErrConflict.
+// CreateUser stores a new user, whose primary address is the profile's. A taken
+// name or identifier, and a verified address that is another user's, are
+// idp.ErrConflict.
 func (s *Store) CreateUser(ctx context.Context, u idp.User, events ...idp.Event) error {
 	if u.ID == "" || u.Username == "" {
 		return idp.Invalid("username", "must not be empty")
@@ -93,9 +115,16 @@ func (s *Store) CreateUser(ctx context.Context, u idp.User, events ...idp.Event)
 	if u.UpdatedAt.IsZero() {
 		u.UpdatedAt = u.CreatedAt
 	}
-	return s.write(ctx, []statement{{insertUser, []any{
+	return s.write(ctx, insertUserStatements(u), events...)
+}
+
+// insertUserStatements store a user with the address of the profile.
+func insertUserStatements(u idp.User) []statement {
+	statements := []statement{{insertUser, []any{
 		u.ID, u.Username, usernameKey(u.Username), u.PasswordHash, u.State, document{u.Profile}, u.TokensValidAfter, u.CreatedAt, u.UpdatedAt,
-	}}}, events...)
+		u.PasswordChangedAt, document{u.Preferences},
+	}}}
+	return append(statements, primaryAddressStatements(u.ID, u.Profile, u.CreatedAt)...)
 }
 
 const updateUser = `
@@ -104,29 +133,36 @@ SET username = $1, username_key = $2, profile = $3, updated_at = $4,
     tokens_valid_after = CASE WHEN state = 'active' AND $5 THEN $4 ELSE tokens_valid_after END, state = $6
 WHERE user_id = $7`
 
-// UpdateUser replaces name, profile and state. Disabling also ends what was
-// proven before, see SetUserState.
+// UpdateUser replaces name, profile and state. The profile's address takes the
+// place of the primary one. Disabling also ends what was proven before, see
+// SetUserState.
 func (s *Store) UpdateUser(ctx context.Context, u idp.User, events ...idp.Event) error {
 	if u.Username == "" {
 		return idp.Invalid("username", "must not be empty")
 	}
 	return s.change(ctx, events, func(q querier) (bool, error) {
 		n, err := q.exec(ctx, updateUser, u.Username, usernameKey(u.Username), document{u.Profile}, s.now(), u.State != idp.UserActive, u.State, u.ID)
-		return true, expect(n, err, idp.ErrNotFound)
+		if err := expect(n, err, idp.ErrNotFound); err != nil {
+			return false, err
+		}
+		return true, run(ctx, q, primaryAddressStatements(u.ID, u.Profile, s.now())...)
 	})
 }
 
 const setPassword = `
 UPDATE users
-SET password_hash = $1, updated_at = $2, tokens_valid_after = CASE WHEN $3 THEN $4 ELSE tokens_valid_after END
+SET password_hash = $1, updated_at = $2, password_changed_at = $2, tokens_valid_after = CASE WHEN $3 THEN $4 ELSE tokens_valid_after END
 WHERE user_id = $5`
 
-// SetPassword replaces the password's hash. Sessions and tokens from before
-// validAfter die; the zero time keeps them.
+// SetPassword replaces the password's hash. Links to choose one are dead.
+// Sessions and tokens from before validAfter die; the zero time keeps them.
 func (s *Store) SetPassword(ctx context.Context, id, hash string, validAfter time.Time, event idp.Event) error {
 	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
 		n, err := q.exec(ctx, setPassword, hash, s.now(), !validAfter.IsZero(), validAfter, id)
-		return true, expect(n, err, idp.ErrNotFound)
+		if err := expect(n, err, idp.ErrNotFound); err != nil {
+			return false, err
+		}
+		return true, run(ctx, q, statement{endPasswordLinks, []any{s.now(), id}})
 	})
 }
 
@@ -138,6 +174,14 @@ UPDATE users SET password_hash = $1 WHERE user_id = $2 AND password_hash = $3`
 func (s *Store) ReplacePasswordHash(ctx context.Context, userID, old, replacement string) error {
 	_, err := s.port.exec(ctx, replacePasswordHash, replacement, userID, old)
 	return err
+}
+
+const setPreferences = `
+UPDATE users SET preferences = $1 WHERE user_id = $2`
+
+// SetPreferences stores how a person wants to see the pages.
+func (s *Store) SetPreferences(ctx context.Context, id string, p idp.Preferences, event idp.Event) error {
+	return s.changeOne(ctx, event, setPreferences, document{p}, id)
 }
 
 const setUserState = `
@@ -161,7 +205,7 @@ const (
 	deleteUserConsents = `DELETE FROM consents WHERE user_id = $1`
 )
 
-// DeleteUser removes a user with memberships, sessions, devices, consents and mail. What was
+// DeleteUser removes a user with memberships, addresses, sessions, devices, consents, links and mail. What was
 // issued to the user is dead, as nothing is found without the user.
 func (s *Store) DeleteUser(ctx context.Context, id string, event idp.Event) error {
 	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
@@ -179,6 +223,9 @@ func (s *Store) DeleteUser(ctx context.Context, id string, event idp.Event) erro
 			return false, err
 		}
 		if _, err := q.exec(ctx, deleteUserMails, id); err != nil {
+			return false, err
+		}
+		if _, err := q.exec(ctx, deleteUserLinks, id); err != nil {
 			return false, err
 		}
 		_, err = q.exec(ctx, deleteUserConsents, id)
