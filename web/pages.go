@@ -133,6 +133,42 @@ type RecoveryCodesPage struct {
 	Codes   []string // just made
 }
 
+// RecoverPage asks who wants to get back in.
+type RecoverPage struct {
+	Layout
+	Flow     string
+	Username string
+	Problem  *Text // what was wrong with the attempt before; nil for nothing
+}
+
+// NewPasswordPage asks for a new password.
+type NewPasswordPage struct {
+	Layout
+	Flow      string
+	Username  string
+	MinLength int
+	Problem   *Text
+}
+
+// VerifyPage asks whether an address is the person's.
+type VerifyPage struct {
+	Layout
+	Flow    string
+	Account Account
+	Address string
+	Undo    bool // it was the account's, and becomes that again
+}
+
+// NoticePage says how something ended.
+type NoticePage struct {
+	Layout
+	Title, Message *Text
+	Hint           *Text // nil for none
+	Problem        bool
+	Next           string // an address to go on at
+	NextText       *Text  // nil for none
+}
+
 // AccountPage lets a person who is signed in go on, or sign in as another.
 type AccountPage struct {
 	Layout
@@ -241,6 +277,10 @@ func (SetupPage) template() string              { return "setup.html" }
 func (SetupAuthenticatorPage) template() string { return "setup_authenticator.html" }
 func (SetupPasskeyPage) template() string       { return "setup_passkey.html" }
 func (RecoveryCodesPage) template() string      { return "setup_recovery_codes.html" }
+func (RecoverPage) template() string            { return "recover.html" }
+func (NewPasswordPage) template() string        { return "new_password.html" }
+func (VerifyPage) template() string             { return "verify.html" }
+func (NoticePage) template() string             { return "notice.html" }
 func (ConsentPage) template() string            { return "consent.html" }
 func (LogoutPage) template() string             { return "logout.html" }
 func (SignedOutPage) template() string          { return "signed_out.html" }
@@ -329,7 +369,8 @@ func (p *Pages) parseAll(directories []fs.FS) error {
 		return err
 	}
 	for _, page := range []page{
-		LoginPage{}, SecondFactorPage{}, SetupPage{}, SetupAuthenticatorPage{}, SetupPasskeyPage{}, RecoveryCodesPage{}, AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{}, ErrorReturnPage{},
+		LoginPage{}, SecondFactorPage{}, SetupPage{}, SetupAuthenticatorPage{}, SetupPasskeyPage{}, RecoveryCodesPage{}, RecoverPage{}, NewPasswordPage{}, VerifyPage{}, NoticePage{},
+		AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{}, ErrorReturnPage{},
 	} {
 		if err := p.parse(layout, directories, page.template()); err != nil {
 			return err

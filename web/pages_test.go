@@ -41,6 +41,25 @@ func samples() map[string]any {
 			UsernameProblem: web.Say("login.username_missing"), PasswordProblem: web.Say("login.password_missing"),
 		},
 		"account": web.AccountPage{Layout: layout("/login?flow=sealed"), Client: &client, Account: account, Flow: "sealed"},
+		"recover": web.RecoverPage{Layout: layout("/recover?flow=sealed"), Flow: "sealed"},
+		"recover_problem": web.RecoverPage{
+			Layout: layout("/recover?flow=sealed"), Flow: "sealed", Problem: web.Say("login.username_missing"),
+		},
+		"recover_sent": web.NoticePage{
+			Layout: layout("/recover/sent?flow=sealed"), Title: web.Say("recover.sent_title"), Message: web.Say("recover.sent", "count", 15),
+			Hint: web.Say("recover.sent_hint"), Next: "/login?flow=sealed", NextText: web.Say("recover.back"),
+		},
+		"link_problem": web.NoticePage{
+			Layout: layout(""), Title: web.Say("link.dead_title"), Message: web.Say("link.dead"), Problem: true,
+			Next: "/recover", NextText: web.Say("link.again"),
+		},
+		"new_password": web.NewPasswordPage{Layout: layout("/recover/password?flow=sealed"), Flow: "sealed", Username: "alice", MinLength: 12},
+		"new_password_problem": web.NewPasswordPage{
+			Layout: layout("/recover/password?flow=sealed"), Flow: "sealed", Username: "alice", MinLength: 12,
+			Problem: web.Say("password.too_short", "count", 12),
+		},
+		"verify": web.VerifyPage{Layout: layout("/verify?flow=sealed"), Flow: "sealed", Account: account, Address: "alice@new.example"},
+		"undo":   web.VerifyPage{Layout: layout("/verify/undo?flow=sealed"), Flow: "sealed", Account: account, Address: "alice@example.com", Undo: true},
 		"consent": web.ConsentPage{
 			Layout: layout("/consent?flow=anew"), Client: client, Account: account, Flow: "sealed", SwitchFlow: "anew",
 			Groups: []web.ScopeGroup{

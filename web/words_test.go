@@ -265,6 +265,18 @@ func inLanguage(t *testing.T, page any, tag string) any {
 	case web.LoginPage:
 		page.Lang = tag
 		return page
+	case web.RecoverPage:
+		page.Lang = tag
+		return page
+	case web.NewPasswordPage:
+		page.Lang = tag
+		return page
+	case web.VerifyPage:
+		page.Lang = tag
+		return page
+	case web.NoticePage:
+		page.Lang = tag
+		return page
 	case web.AccountPage:
 		page.Lang = tag
 		return page

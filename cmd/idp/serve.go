@@ -157,6 +157,7 @@ type node struct {
 	publisher *discovery.Publisher
 	register  *registration.Service
 	logouts   *backchannel.Notifier
+	accounts  *users.Accounts
 	mail      *mail.Sender // nil where nobody sends mail
 	handler   http.Handler
 
@@ -192,11 +193,14 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.accounts = users.NewAccounts(users.AccountsConfig{
+		Store: d.store, Sealer: d.master, Hasher: d.hasher, Throttle: d.store, Audit: n.audit, Now: d.now, Logger: d.logger,
+	})
 	// The pages describe requests that grants understands, and grants shows
 	// its errors on a page: the one knot, tied by a variable.
 	var protocol *grants.Service
 	browser := login.New(login.Config{
-		Issuer: cfg.Issuer, Secure: isSecure(cfg.Issuer), Store: d.store, Users: people, Flows: d.master,
+		Issuer: cfg.Issuer, Secure: isSecure(cfg.Issuer), Store: d.store, Users: people, Accounts: n.accounts, Flows: d.master,
 		Devices: d.store, People: d.store, Factors: factors, Enrolments: factors,
 		Requests: describer(func(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
 			return protocol.Describe(ctx, flow, who)
@@ -253,6 +257,13 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			SetupAuthenticator: http.HandlerFunc(browser.ServeSetupAuthenticator),
 			SetupPasskey:       http.HandlerFunc(browser.ServeSetupPasskey),
 			SetupRecoveryCodes: http.HandlerFunc(browser.ServeSetupRecoveryCodes),
+
+			Recover:        http.HandlerFunc(browser.ServeRecover),
+			NewPassword:    http.HandlerFunc(browser.ServeNewPassword),
+			Verify:         http.HandlerFunc(browser.ServeVerify),
+			Undo:           http.HandlerFunc(browser.ServeUndo),
+			Outcome:        http.HandlerFunc(browser.ServeOutcome),
+			ChangePassword: http.HandlerFunc(browser.ServeChangePassword),
 
 			Consent: http.HandlerFunc(browser.ServeConsent),
 			Logout:  http.HandlerFunc(browser.ServeLogout),
@@ -362,6 +373,7 @@ func (n *node) run(ctx context.Context) error {
 	loops.Go(func() { n.follow(background) })
 	loops.Go(func() { n.maintain(background) })
 	loops.Go(func() { n.logouts.Run(background) })
+	loops.Go(func() { n.accounts.Run(background) })
 	if n.mail != nil {
 		loops.Go(func() { n.mail.Run(background) })
 	}

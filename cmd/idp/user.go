@@ -124,10 +124,13 @@ func address(p *idp.Profile) *idp.Address {
 func (a *app) userCommand() *cobra.Command {
 	return noun("user", "People who can sign in",
 		a.userCreate(), a.userList(), a.userGet(), a.userUpdate(), a.userSetPassword(),
+		a.userLink(),
 		a.userVerb("reset-factors", "Take a person's passkeys, authenticators and recovery codes away and end their sessions",
 			"signs in with the password alone; their sessions have ended", (*admin.Service).ResetFactors),
 		a.userVerb("disable", "Refuse a person from now on and end what was issued", "disabled", (*admin.Service).DisableUser),
-		a.userVerb("enable", "Let a disabled person in again", "enabled", (*admin.Service).EnableUser),
+		a.userVerb("lock", "Refuse a person until they chose a new password by a link, and end what was issued", "locked: until a new password is chosen by a link",
+			(*admin.Service).LockUser),
+		a.userVerb("enable", "Let a disabled or locked person in again", "enabled", (*admin.Service).EnableUser),
 		a.userVerb("delete", "Delete a person's account", "deleted", (*admin.Service).DeleteUser))
 }
 
@@ -337,6 +340,52 @@ func (a *app) userSetPassword() *cobra.Command {
 	}
 	a.outputFlags(c)
 	return c
+}
+
+func (a *app) userLink() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "link USER",
+		Short: "Make a link with which a person chooses a new password, once",
+		Long: "Makes a link with which a person chooses a new password, once, and prints it: hand it over by a way that nobody else reads.\n" +
+			"A reset link works for 15 minutes, a setup link for a day; a newer one of its kind ends it. Second factors stay as they are.",
+		Example: "  idp user link alice\n  idp user link alice --kind setup",
+		Args:    exactly("USER"),
+	}
+	kind := c.Flags().String("kind", string(idp.LinkReset), "reset or setup")
+	c.RunE = a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+		if *kind != string(idp.LinkReset) && *kind != string(idp.LinkSetup) {
+			return usage("--kind is reset or setup")
+		}
+		if d.issuer == "" {
+			return usage("the links lead to the issuer: set IDP_ISSUER")
+		}
+		u, err := d.admin.User(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		path, link, err := d.accounts().HandOver(ctx, u, idp.LinkKind(*kind))
+		if err != nil {
+			return err
+		}
+		v := struct {
+			Sub       string    `json:"sub"`
+			Username  string    `json:"username"`
+			Link      string    `json:"link"`
+			ExpiresAt time.Time `json:"expires_at"`
+		}{u.ID, u.Username, strings.TrimSuffix(d.issuer, "/") + string(path), link.ExpiresAt}
+		return a.show(v, v.Link, func(t *table) {
+			t.field("username", v.Username)
+			t.field("link", v.Link)
+			t.field("works", "once, until "+when(v.ExpiresAt))
+		})
+	})
+	a.outputFlags(c)
+	return c
+}
+
+// accounts are what a command does about accounts; nothing waits in them.
+func (d *database) accounts() *users.Accounts {
+	return users.NewAccounts(users.AccountsConfig{Store: d.store, Sealer: d.master, Hasher: d.hasher, Throttle: d.store, Now: d.now, Logger: d.logger})
 }
 
 func userTable(t *table, v userView) {

@@ -211,7 +211,13 @@ func (s *Service) DisableUser(ctx context.Context, idOrUsername string) error {
 	return s.setState(ctx, idOrUsername, idp.UserDisabled, idp.EventUserDisabled)
 }
 
-// EnableUser lets a disabled user in again.
+// LockUser is DisableUser for somebody who gets in again by choosing a new
+// password: by a link that is sent to them, or that an operator hands over.
+func (s *Service) LockUser(ctx context.Context, idOrUsername string) error {
+	return s.setState(ctx, idOrUsername, idp.UserLocked, idp.EventUserLocked)
+}
+
+// EnableUser lets a disabled or locked user in again.
 func (s *Service) EnableUser(ctx context.Context, idOrUsername string) error {
 	return s.setState(ctx, idOrUsername, idp.UserActive, idp.EventUserEnabled)
 }
@@ -221,16 +227,19 @@ func (s *Service) setState(ctx context.Context, idOrUsername string, state idp.U
 	if err != nil {
 		return err
 	}
+	if u.State == idp.UserInvited && state != idp.UserDisabled {
+		return idp.Invalid("user", "is invited: there is no account to let in yet")
+	}
 	now := s.now()
 	if u.State != state {
 		if err := s.store.SetUserState(ctx, u.ID, state, now, s.event(ctx, now, kind, u.ID)); err != nil {
 			return fmt.Errorf("admin: change a user's state: %w", err)
 		}
 	}
-	if state == idp.UserDisabled {
+	if state != idp.UserActive {
 		// Also when the user was disabled before: the first call may have died
 		// half way.
-		return s.endSessions(ctx, u.ID, now, "user disabled")
+		return s.endSessions(ctx, u.ID, now, "user "+string(state))
 	}
 	return nil
 }

@@ -57,6 +57,14 @@ type Describer interface {
 	Describe(ctx context.Context, flow idp.Flow, session *idp.AuthorizationContext) (idp.Interaction, error)
 }
 
+// Accounts lets people into accounts without a session. Implemented by
+// *users.Accounts.
+type Accounts interface {
+	Links
+	Recovery
+	Verification
+}
+
 // Logos keeps the pictures of clients under their hashes. Implemented by
 // *store.Store.
 type Logos interface {
@@ -82,6 +90,7 @@ type Config struct {
 	// Enrolments is usually the same as Factors.
 	Enrolments Enrolments
 	Users      Authenticator
+	Accounts   Accounts
 	Flows      Sealer
 	Requests   Describer
 	Clients    Clients
@@ -110,6 +119,10 @@ type Config struct {
 //	ServeSecondFactor  /login/second-factor     what a password is not enough without
 //	ServeSetup         /setup                   which second factors there are
 //	ServeSetup…        /setup/…                 setting one up
+//	ServeRecover       /recover                 a link for a new password, please
+//	ServeNewPassword   /recover/password        where that leads
+//	ServeVerify        /verify                  where the link to a new address leads
+//	ServeUndo          /verify/undo             where the link to an old address leads
 //	Static             /static/                 style, script, mark
 type Login struct {
 	Config

@@ -36,6 +36,15 @@ type Handlers struct {
 	SetupPasskey       http.Handler
 	SetupRecoveryCodes http.Handler
 
+	// What people do without being signed in: asking for a link, and what the
+	// links lead to. Outcome says how it ended.
+	Recover        http.Handler
+	NewPassword    http.Handler
+	Verify         http.Handler
+	Undo           http.Handler
+	Outcome        http.Handler
+	ChangePassword http.Handler // where password managers ask for the page to change one
+
 	Consent http.Handler
 	Logout  http.Handler
 	Account http.Handler
@@ -85,6 +94,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/.well-known/oauth-authorization-server", Methods: read, Handler: h.AuthorizationServerMetadata, CORS: true, Inserted: true},
 		{Path: "/.well-known/jwks.json", Methods: read, Handler: h.JWKS, CORS: true},
 		{Path: "/.well-known/webfinger", Methods: read, Handler: h.WebFinger, AtHost: true},
+		{Path: "/.well-known/change-password", Methods: read, Handler: h.ChangePassword, Browser: true, AtHost: true},
 		{Path: "/.well-known/security.txt", Methods: read, Handler: h.SecurityTxt, AtHost: true},
 
 		{Path: "/oauth2/auth", Methods: eitherOf, Handler: h.Authorize, Browser: true},
@@ -104,6 +114,12 @@ func Routes(h Handlers) []Route {
 		{Path: "/setup/authenticator", Methods: page, Handler: h.SetupAuthenticator, Browser: true},
 		{Path: "/setup/passkey", Methods: page, Handler: h.SetupPasskey, Browser: true},
 		{Path: "/setup/recovery-codes", Methods: page, Handler: h.SetupRecoveryCodes, Browser: true},
+		{Path: "/recover", Methods: page, Handler: h.Recover, Browser: true},
+		{Path: "/recover/password", Methods: page, Handler: h.NewPassword, Browser: true},
+		{Path: "/recover/{outcome:sent|done}", Methods: read, Handler: h.Outcome, Browser: true},
+		{Path: "/verify", Methods: page, Handler: h.Verify, Browser: true},
+		{Path: "/verify/undo", Methods: page, Handler: h.Undo, Browser: true},
+		{Path: "/verify/{outcome:done|undone}", Methods: read, Handler: h.Outcome, Browser: true},
 		{Path: "/consent", Methods: page, Handler: h.Consent, Browser: true},
 		{Path: "/logout", Methods: page, Handler: h.Logout, Browser: true},
 		{Path: "/account", Methods: page, Handler: h.Account, Browser: true},

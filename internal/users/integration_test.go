@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	_ users.Accounts = (*store.Store)(nil)
+	_ users.Finder   = (*store.Store)(nil)
 	_ users.Throttle = (*store.Store)(nil)
 )
 

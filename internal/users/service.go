@@ -13,10 +13,10 @@ import (
 	"idp/internal/idp"
 )
 
-// Accounts finds accounts by user name, compared without case;
-// idp.ErrNotFound when there is none. Implemented by *store.Store.
-type Accounts interface {
-	UserByUsername(ctx context.Context, username string) (idp.User, error)
+// Finder finds accounts by user name or verified e-mail address, compared
+// without case; idp.ErrNotFound when there is none. Implemented by *store.Store.
+type Finder interface {
+	UserByLogin(ctx context.Context, login string) (idp.User, error)
 }
 
 // Rehasher replaces a password's hash by a better one of the same password,
@@ -33,7 +33,7 @@ type Noter interface {
 
 // Config is what a Service needs.
 type Config struct {
-	Store    Accounts
+	Store    Finder
 	Rehash   Rehasher // nil leaves old hashes alone
 	Hasher   *Hasher
 	Throttle Throttle
@@ -47,7 +47,7 @@ type Config struct {
 
 // Service decides who may sign in with a password.
 type Service struct {
-	store    Accounts
+	store    Finder
 	rehash   Rehasher
 	hasher   *Hasher
 	throttle Throttle
@@ -95,12 +95,12 @@ const (
 	reasonAll           = "installation"
 )
 
-// Authenticate returns the user whose name and password these are. The client's
-// address comes from idp.RequestFrom(ctx). device answers which device of the
-// user's the request comes from, proven, or nil for none; a nil function knows
-// no devices. An attempt from a known device takes from that device's limit and
-// from no other, so that guesses from elsewhere keep nobody from an account
-// that is theirs.
+// Authenticate returns the user whose name, or verified e-mail address, and
+// password these are. The client's address comes from idp.RequestFrom(ctx).
+// device answers which device of the user's the request comes from, proven, or
+// nil for none; a nil function knows no devices. An attempt from a known device
+// takes from that device's limit and from no other, so that guesses from
+// elsewhere keep nobody from an account that is theirs.
 //
 // Errors: idp.ErrCredentials for an unknown or disabled user, a missing and a
 // wrong password alike, after the same work; *ThrottledError when there were too
@@ -194,7 +194,7 @@ func (s *Service) find(ctx context.Context, username string) (idp.User, error) {
 	if username == "" || len(username) > maxUsername || !utf8.ValidString(username) || strings.ContainsRune(username, 0) {
 		return idp.User{}, idp.ErrNotFound
 	}
-	user, err := s.store.UserByUsername(ctx, username)
+	user, err := s.store.UserByLogin(ctx, username)
 	if err != nil {
 		return idp.User{}, err
 	}

@@ -28,7 +28,7 @@ type accounts struct {
 	asked  atomic.Int64
 }
 
-func (a *accounts) UserByUsername(_ context.Context, username string) (idp.User, error) {
+func (a *accounts) UserByLogin(_ context.Context, username string) (idp.User, error) {
 	a.asked.Add(1)
 	if a.err != nil {
 		return idp.User{}, a.err

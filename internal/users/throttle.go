@@ -83,27 +83,30 @@ func take(ctx context.Context, throttle Throttle, now time.Time, key string, l l
 	return err
 }
 
-// addressKey names the throttle of a client's address: one per IPv4 address
-// and one per IPv6 /64, the smallest that one subscriber has. Whatever cannot
-// be read shares one throttle, so that nothing slips past it.
-func addressKey(remote string) string {
+// addressKey names the throttle of sign-ins from a client's address.
+func addressKey(remote string) string { return "login:address:" + subscriber(remote) }
+
+// subscriber tells clients apart by their address: one per IPv4 address and one
+// per IPv6 /64, the smallest that one subscriber has. Whatever cannot be read is
+// one and the same, so that nothing slips past it.
+func subscriber(remote string) string {
 	addr, err := netip.ParseAddr(remote)
 	if err != nil {
 		withPort, err := netip.ParseAddrPort(remote)
 		if err != nil {
-			return "login:address:unknown"
+			return "unknown"
 		}
 		addr = withPort.Addr()
 	}
 	addr = addr.Unmap().WithZone("")
 	if addr.Is4() {
-		return "login:address:" + addr.String()
+		return addr.String()
 	}
 	prefix, err := addr.Prefix(64)
 	if err != nil {
-		return "login:address:unknown"
+		return "unknown"
 	}
-	return "login:address:" + prefix.String()
+	return prefix.String()
 }
 
 // accountKey names the throttle of an account, by whatever name it was found,
@@ -114,8 +117,12 @@ func accountKey(username string, user idp.User) string {
 	if user.ID != "" {
 		name = "id:" + user.ID
 	}
+	return "login:account:" + hashed(name)
+}
+
+func hashed(name string) string {
 	sum := sha256.Sum256([]byte(name))
-	return "login:account:" + base64.RawURLEncoding.EncodeToString(sum[:16])
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 const allKey = "login:all"
