@@ -369,8 +369,25 @@ func (p *Pages) parseAll(directories []fs.FS) error {
 		return err
 	}
 	for _, page := range []page{
-		LoginPage{}, SecondFactorPage{}, SetupPage{}, SetupAuthenticatorPage{}, SetupPasskeyPage{}, RecoveryCodesPage{}, RecoverPage{}, NewPasswordPage{}, VerifyPage{}, NoticePage{},
-		AccountPage{}, ConsentPage{}, LogoutPage{}, SignedOutPage{}, CheckSessionPage{}, HomePage{}, FormPostPage{}, ErrorPage{}, ErrorReturnPage{},
+		LoginPage{},
+		SecondFactorPage{},
+		SetupPage{},
+		SetupAuthenticatorPage{},
+		SetupPasskeyPage{},
+		RecoveryCodesPage{},
+		RecoverPage{},
+		NewPasswordPage{},
+		VerifyPage{},
+		NoticePage{},
+		AccountPage{},
+		ConsentPage{},
+		LogoutPage{},
+		SignedOutPage{},
+		CheckSessionPage{},
+		HomePage{},
+		FormPostPage{},
+		ErrorPage{},
+		ErrorReturnPage{},
 	} {
 		if err := p.parse(layout, directories, page.template()); err != nil {
 			return err

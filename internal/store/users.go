@@ -11,8 +11,11 @@ import (
 
 func userDests(u *idp.User) []any {
 	return []any{
-		&u.ID, &u.Username, &u.PasswordHash, &u.State, document{&u.Profile}, &u.TokensValidAfter, &u.CreatedAt, &u.UpdatedAt,
-		&u.PasswordChangedAt, document{&u.Preferences},
+		&u.ID, &u.Username, &u.PasswordHash, &u.State,
+		document{&u.Profile},
+		&u.TokensValidAfter, &u.CreatedAt, &u.UpdatedAt,
+		&u.PasswordChangedAt,
+		document{&u.Preferences},
 	}
 }
 
@@ -121,8 +124,11 @@ func (s *Store) CreateUser(ctx context.Context, u idp.User, events ...idp.Event)
 // insertUserStatements store a user with the address of the profile.
 func insertUserStatements(u idp.User) []statement {
 	statements := []statement{{insertUser, []any{
-		u.ID, u.Username, usernameKey(u.Username), u.PasswordHash, u.State, document{u.Profile}, u.TokensValidAfter, u.CreatedAt, u.UpdatedAt,
-		u.PasswordChangedAt, document{u.Preferences},
+		u.ID, u.Username, usernameKey(u.Username), u.PasswordHash, u.State,
+		document{u.Profile},
+		u.TokensValidAfter, u.CreatedAt, u.UpdatedAt,
+		u.PasswordChangedAt,
+		document{u.Preferences},
 	}}}
 	return append(statements, primaryAddressStatements(u.ID, u.Profile, u.CreatedAt)...)
 }
