@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -128,6 +130,69 @@ func TestAttack_Q04_UnreadableAddresses(t *testing.T) {
 		}
 		if a := try(alice.Username, alice.Password, http.Header{"X-Forwarded-For": {"nonsense"}}); a.Status != http.StatusTooManyRequests {
 			t.Errorf("the right password from an unreadable address that is held up: %d", a.Status)
+		}
+	})
+}
+
+// sealedText is what is made anew each time: sealed state and challenges, whose
+// length goes by the digits of the time in them.
+var sealedText = regexp.MustCompile(`[A-Za-z0-9_-]{22,}`)
+
+// Nothing that asks who somebody is tells whether there is such an account:
+// another answer, header, cookie, address or option of a passkey.
+func TestAttack_Q01_SameAnswers(t *testing.T) {
+	t.Parallel()
+	EachEngine(t, func(t *testing.T, engine string) {
+		inst := Install(t, engine, nil)
+		alice, gone := inst.NewUser(t, "--email", "alice@example.com", "--email-verified"), inst.NewUser(t)
+		inst.CLI(t, "", "user", "disable", gone.Username)
+		web := inst.WebClient(t)
+		node := inst.Start(t)
+		unknown := "x" + alice.Username[1:]
+		seen := func(a *Answer, name string) string {
+			lines := []string{fmt.Sprint(a.Status, " ", a.URL.Path)}
+			for key, values := range a.Header {
+				if key != "X-Request-Id" && key != "Date" && key != "Content-Length" {
+					lines = append(lines, key+": "+strings.Join(values, ", "))
+				}
+			}
+			slices.Sort(lines)
+			text := strings.Join(lines, "\n") + "\n" + a.Body
+			return strings.ReplaceAll(sealedText.ReplaceAllString(text, "…"), name, "NAME")
+		}
+		for what, ask := range map[string]func(name string) []*Answer{
+			"the page that a client hints a name to": func(name string) []*Answer {
+				b, request := node.NewBrowser(t), web.Request(NewPKCE(), "login_hint", name)
+				return []*Answer{b.Get(t, "/oauth2/auth?"+request.Encode())}
+			},
+			"a wrong password": func(name string) []*Answer {
+				b := node.NewBrowser(t)
+				return []*Answer{b.Login(t, b.Get(t, "/login"), name, "wrong password")}
+			},
+			"a passkey that nobody has": func(name string) []*Answer {
+				b := node.NewBrowser(t)
+				page := b.Get(t, "/login?prompt=login")
+				return []*Answer{b.Submit(t, page, page.Form(t, "login-form"), url.Values{
+					"username": {name}, "action": {"passkey"}, "passkey_response": {`{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{}}`},
+				})}
+			},
+			"a new password": func(name string) []*Answer {
+				b := node.NewBrowser(t)
+				page := b.Get(t, "/recover")
+				return []*Answer{b.Submit(t, page, page.Form(t, "recover-form"), url.Values{"username": {name}})}
+			},
+			"the second factor of nobody": func(string) []*Answer {
+				return []*Answer{node.NewBrowser(t).Get(t, "/login/second-factor")}
+			},
+		} {
+			want := ask(unknown)
+			for _, name := range []string{alice.Username, gone.Username} {
+				for i, a := range ask(name) {
+					if got, want := seen(a, name), seen(want[i], unknown); got != want {
+						t.Errorf("%s tells of %s:\n%s\n\nand of nobody:\n%s", what, name, got, want)
+					}
+				}
+			}
 		}
 	})
 }
