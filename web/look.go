@@ -138,6 +138,8 @@ func specimens(tag string) []any {
 		RecoverPage{layout, "flow", "username", text},
 		NewPasswordPage{Layout: bare},
 		NewPasswordPage{layout, "flow", "username", 12, text},
+		InvitationPage{Layout: bare},
+		InvitationPage{layout, "flow", "name@a.example", "name", "username", 12, text, text, text, text},
 		VerifyPage{Layout: bare},
 		VerifyPage{layout, "flow", account, "name@a.example", true},
 		NoticePage{Layout: bare, Title: text, Message: text},

@@ -150,6 +150,24 @@ type NewPasswordPage struct {
 	Problem   *Text
 }
 
+// InvitationPage lets somebody take over the account that waits for them.
+type InvitationPage struct {
+	Layout
+	Flow      string
+	Email     string
+	Name      string
+	Username  string
+	MinLength int
+	Problem   *Text // what went wrong with the attempt before; nil for nothing
+	// The others say what is wrong with one field.
+	NameProblem, UsernameProblem, PasswordProblem *Text
+}
+
+// Failed reports whether the page comes back with something to put right.
+func (p InvitationPage) Failed() bool {
+	return p.Problem != nil || p.NameProblem != nil || p.UsernameProblem != nil || p.PasswordProblem != nil
+}
+
 // VerifyPage asks whether an address is the person's.
 type VerifyPage struct {
 	Layout
@@ -279,6 +297,7 @@ func (SetupPasskeyPage) template() string       { return "setup_passkey.html" }
 func (RecoveryCodesPage) template() string      { return "setup_recovery_codes.html" }
 func (RecoverPage) template() string            { return "recover.html" }
 func (NewPasswordPage) template() string        { return "new_password.html" }
+func (InvitationPage) template() string         { return "invitation.html" }
 func (VerifyPage) template() string             { return "verify.html" }
 func (NoticePage) template() string             { return "notice.html" }
 func (ConsentPage) template() string            { return "consent.html" }
@@ -377,7 +396,7 @@ func (p *Pages) parseAll(directories []fs.FS) error {
 		RecoveryCodesPage{},
 		RecoverPage{},
 		NewPasswordPage{},
-		VerifyPage{},
+		VerifyPage{}, InvitationPage{},
 		NoticePage{},
 		AccountPage{},
 		ConsentPage{},

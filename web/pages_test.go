@@ -58,6 +58,14 @@ func samples() map[string]any {
 			Layout: layout("/recover/password?flow=sealed"), Flow: "sealed", Username: "alice", MinLength: 12,
 			Problem: web.Say("password.too_short", "count", 12),
 		},
+		"invitation": web.InvitationPage{
+			Layout: layout("/invitation?flow=sealed"), Flow: "sealed", Email: "alice@example.com", Username: "alice@example.com", MinLength: 12,
+		},
+		"invitation_fields": web.InvitationPage{
+			Layout: layout("/invitation?flow=sealed"), Flow: "sealed", Email: "alice@example.com", Name: "Alice", Username: "bob", MinLength: 12,
+			NameProblem: web.Say("invitation.name_refused", "count", 200), UsernameProblem: web.Say("invitation.username_refused"),
+			PasswordProblem: web.Say("password.too_short", "count", 12),
+		},
 		"verify": web.VerifyPage{Layout: layout("/verify?flow=sealed"), Flow: "sealed", Account: account, Address: "alice@new.example"},
 		"undo":   web.VerifyPage{Layout: layout("/verify/undo?flow=sealed"), Flow: "sealed", Account: account, Address: "alice@example.com", Undo: true},
 		"consent": web.ConsentPage{

@@ -271,6 +271,9 @@ func inLanguage(t *testing.T, page any, tag string) any {
 	case web.NewPasswordPage:
 		page.Lang = tag
 		return page
+	case web.InvitationPage:
+		page.Lang = tag
+		return page
 	case web.VerifyPage:
 		page.Lang = tag
 		return page

@@ -260,6 +260,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 
 			Recover:        http.HandlerFunc(browser.ServeRecover),
 			NewPassword:    http.HandlerFunc(browser.ServeNewPassword),
+			Invitation:     http.HandlerFunc(browser.ServeInvitation),
 			Verify:         http.HandlerFunc(browser.ServeVerify),
 			Undo:           http.HandlerFunc(browser.ServeUndo),
 			Outcome:        http.HandlerFunc(browser.ServeOutcome),

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -124,7 +125,7 @@ func address(p *idp.Profile) *idp.Address {
 func (a *app) userCommand() *cobra.Command {
 	return noun("user", "People who can sign in",
 		a.userCreate(), a.userList(), a.userGet(), a.userUpdate(), a.userSetPassword(),
-		a.userLink(),
+		a.userInvite(), a.userLink(),
 		a.userVerb("reset-factors", "Take a person's passkeys, authenticators and recovery codes away and end their sessions",
 			"signs in with the password alone; their sessions have ended", (*admin.Service).ResetFactors),
 		a.userVerb("disable", "Refuse a person from now on and end what was issued", "disabled", (*admin.Service).DisableUser),
@@ -342,6 +343,54 @@ func (a *app) userSetPassword() *cobra.Command {
 	return c
 }
 
+func (a *app) userInvite() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "invite",
+		Short: "Ask somebody by mail to take over an account, or ask once more",
+		Long: "Makes an account that waits for a person and sends a link to its address, good once for seven days, with which they choose\n" +
+			"user name and password. For an address that is invited already it sends another link, which ends the one from before.",
+		Example: "  idp user invite --email alice@example.com --group staff",
+		Args:    exactly(),
+	}
+	flags := profileFlags(c)
+	groups := c.Flags().StringArray("group", nil, "a group that the person is in (repeatable)")
+	c.RunE = a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
+		in := admin.UserInput{Invited: true}
+		if err := flags.apply(&in.Profile); err != nil {
+			return err
+		}
+		in.Username = in.Profile.Email
+		if err := idp.CheckMailAddress(in.Profile.Email); err != nil {
+			return err
+		}
+		if in.Profile.EmailVerified {
+			return usage("an invitation shows whether the address is the person's: leave --email-verified out")
+		}
+		u, err := d.admin.User(ctx, in.Username)
+		if errors.Is(err, idp.ErrNotFound) {
+			u, err = d.admin.CreateUser(ctx, in)
+		}
+		if err != nil {
+			return err
+		}
+		if u.State != idp.UserInvited {
+			return idp.Invalid("email", "is the user name of an account that is "+string(u.State))
+		}
+		for _, group := range *groups {
+			if err := d.admin.AddMember(ctx, group, u.ID); err != nil {
+				return err
+			}
+		}
+		if err := d.accounts().Invite(ctx, u, ""); err != nil {
+			return err
+		}
+		v := viewUser(u)
+		return a.show(v, v.Sub, func(t *table) { userTable(t, v) })
+	})
+	a.outputFlags(c)
+	return c
+}
+
 func (a *app) userLink() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "link USER",
@@ -394,6 +443,7 @@ func userTable(t *table, v userView) {
 	switch {
 	case v.Password != "":
 		t.field("password", v.Password+"   (shown this once)")
+	case v.State == idp.UserInvited:
 	case !v.HasPassword:
 		t.field("password", "none: set one with idp user set-password")
 	}

@@ -37,9 +37,10 @@ type UserInput struct {
 	Username string
 	Password idp.Secret // empty for an account without one
 	Profile  idp.Profile
+	Invited  bool // not active before the person took it over
 }
 
-// CreateUser makes an active account.
+// CreateUser makes an account.
 func (s *Service) CreateUser(ctx context.Context, in UserInput) (idp.User, error) {
 	now := s.now()
 	if in.ID == "" {
@@ -68,6 +69,9 @@ func (s *Service) CreateUser(ctx context.Context, in UserInput) (idp.User, error
 	var err error
 	if u.PasswordHash, err = s.newHash(ctx, u, in.Password); err != nil {
 		return idp.User{}, err
+	}
+	if in.Invited {
+		u.State = idp.UserInvited
 	}
 	if err := s.store.CreateUser(ctx, u, s.event(ctx, now, idp.EventUserCreated, u.ID)); err != nil {
 		if errors.Is(err, idp.ErrConflict) {
@@ -256,11 +260,10 @@ func (s *Service) DeleteUser(ctx context.Context, idOrUsername string) error {
 	return nil
 }
 
-// checkUsername allows what can be typed anywhere and has one lower-case form
-// in every database: ASCII.
 func checkUsername(f *faults, name string) {
-	if !madeOf(name, "._@+'~-", 128) || name == "." || name == ".." {
-		f.add("username", "must be 1 to 128 letters, digits and . _ @ + ' ~ -")
+	var fault *idp.InvalidError
+	if errors.As(idp.CheckUsername(name), &fault) {
+		f.add(fault.Field, "%s", fault.Reason)
 	}
 }
 

@@ -46,6 +46,8 @@ const (
 	EventUserDeleted           EventKind = "user.deleted"
 	EventUserPasswordSet       EventKind = "user.password_set"
 	EventUserFactorsReset      EventKind = "user.factors_reset" // an operator took all second factors away
+	EventUserInvited           EventKind = "user.invited"
+	EventUserAccepted          EventKind = "user.accepted" // an invitation
 	EventUserLocked            EventKind = "user.locked"
 	EventUserUnlocked          EventKind = "user.unlocked" // by a new password
 	EventRecoveryRequested     EventKind = "recovery.requested"

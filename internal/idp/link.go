@@ -10,6 +10,7 @@ const (
 	LinkReset         LinkKind = "reset"          // to choose a new password
 	LinkSetup         LinkKind = "setup"          // the same, handed over by an operator
 	LinkVerifyAddress LinkKind = "verify_address" // to show that an address is one's own
+	LinkInvitation    LinkKind = "invitation"     // to take over an account
 	LinkUndoAddress   LinkKind = "undo_address"   // to make the old address the primary one again
 )
 
@@ -18,7 +19,7 @@ func (k LinkKind) Life() time.Duration {
 	switch k {
 	case LinkReset:
 		return 15 * time.Minute
-	case LinkUndoAddress:
+	case LinkUndoAddress, LinkInvitation:
 		return 7 * 24 * time.Hour
 	}
 	return 24 * time.Hour

@@ -1,6 +1,11 @@
 package idp
 
-import "time"
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
 
 // UserState says whether a person may sign in.
 type UserState string
@@ -68,6 +73,31 @@ type Address struct {
 	Region        string `json:"region,omitempty" yaml:"region,omitempty"`
 	PostalCode    string `json:"postal_code,omitempty" yaml:"postal_code,omitempty"`
 	Country       string `json:"country,omitempty" yaml:"country,omitempty"`
+}
+
+// MaxName is how many characters a name has at most.
+const MaxName = 200
+
+// CheckUsername allows what can be typed anywhere and has one lower-case form in
+// every database: ASCII.
+func CheckUsername(name string) error {
+	allowed := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._@+'~-", r)
+	}
+	if name == "" || len(name) > 128 || name == "." || name == ".." || strings.ContainsFunc(name, func(r rune) bool { return !allowed(r) }) {
+		return Invalid("username", "must be 1 to 128 letters, digits and . _ @ + ' ~ -")
+	}
+	return nil
+}
+
+// CheckName refuses what a person's name cannot be: more than one line, or
+// characters that steer how a text is shown.
+func CheckName(name string) error {
+	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > MaxName ||
+		strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) }) {
+		return Invalid("name", "must be one line of at most 200 characters")
+	}
+	return nil
 }
 
 // DisplayName is how the person is addressed.

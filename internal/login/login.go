@@ -63,6 +63,7 @@ type Accounts interface {
 	Links
 	Recovery
 	Verification
+	Invitations
 }
 
 // Logos keeps the pictures of clients under their hashes. Implemented by
@@ -121,6 +122,7 @@ type Config struct {
 //	ServeSetup…        /setup/…                 setting one up
 //	ServeRecover       /recover                 a link for a new password, please
 //	ServeNewPassword   /recover/password        where that leads
+//	ServeInvitation    /invitation              where an invitation leads
 //	ServeVerify        /verify                  where the link to a new address leads
 //	ServeUndo          /verify/undo             where the link to an old address leads
 //	Static             /static/                 style, script, mark

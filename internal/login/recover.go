@@ -182,6 +182,8 @@ func (l *Login) showOutcome(w http.ResponseWriter, r *http.Request) error {
 		nextText = web.Say("recover.back")
 	case "/recover/done":
 		title, message = web.Say("recover.done_title"), web.Say("recover.done")
+	case "/invitation/done":
+		title, message = web.Say("invitation.done_title"), web.Say("invitation.done")
 	case "/verify/done":
 		title, message = web.Say("verify.done_title"), web.Say("verify.done")
 		next, nextText = "/", web.Say("outcome.go_on")

@@ -40,6 +40,7 @@ type Handlers struct {
 	// links lead to. Outcome says how it ended.
 	Recover        http.Handler
 	NewPassword    http.Handler
+	Invitation     http.Handler
 	Verify         http.Handler
 	Undo           http.Handler
 	Outcome        http.Handler
@@ -117,6 +118,8 @@ func Routes(h Handlers) []Route {
 		{Path: "/recover", Methods: page, Handler: h.Recover, Browser: true},
 		{Path: "/recover/password", Methods: page, Handler: h.NewPassword, Browser: true},
 		{Path: "/recover/{outcome:sent|done}", Methods: read, Handler: h.Outcome, Browser: true},
+		{Path: "/invitation", Methods: page, Handler: h.Invitation, Browser: true},
+		{Path: "/invitation/done", Methods: read, Handler: h.Outcome, Browser: true},
 		{Path: "/verify", Methods: page, Handler: h.Verify, Browser: true},
 		{Path: "/verify/undo", Methods: page, Handler: h.Undo, Browser: true},
 		{Path: "/verify/{outcome:done|undone}", Methods: read, Handler: h.Outcome, Browser: true},

@@ -24,6 +24,7 @@ type AccountStore interface {
 	RecoveryStore
 	LinkStore
 	EmailAddressStore
+	InvitationStore
 }
 
 // LinkStore keeps links that people were sent. Implemented by *store.Store.
@@ -53,7 +54,7 @@ type AccountsConfig struct {
 }
 
 // Accounts decides about what people do with their accounts without an
-// operator: getting back in, and their addresses. It is safe for use by many
+// operator: getting in for the first time, getting back in, and their addresses. It is safe for use by many
 // goroutines, on any number of nodes. Run does what nobody may wait for.
 //
 // A link is a path with a secret, sent to somebody. Look tells what it is good
