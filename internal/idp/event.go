@@ -22,7 +22,8 @@ const (
 	EventLoginSucceeded        EventKind = "login.succeeded"
 	EventLoginFailed           EventKind = "login.failed"
 	EventLoginThrottled        EventKind = "login.throttled"
-	EventDeviceAdded           EventKind = "device.added" // a person signed in with a browser for the first time
+	EventDeviceAdded           EventKind = "device.added"      // a person signed in with a browser for the first time
+	EventDeviceDistrusted      EventKind = "device.distrusted" // the second factor is asked for again there
 	EventSessionEnded          EventKind = "session.ended"
 	EventLogoutDelivered       EventKind = "logout.delivered"   // a client was told that a session ended
 	EventLogoutUndelivered     EventKind = "logout.undelivered" // it could not be told, and is not tried any more
@@ -44,6 +45,7 @@ const (
 	EventUserDisabled          EventKind = "user.disabled"
 	EventUserEnabled           EventKind = "user.enabled"
 	EventUserDeleted           EventKind = "user.deleted"
+	EventUserExported          EventKind = "user.exported" // a person took a copy of their own data
 	EventUserPasswordSet       EventKind = "user.password_set"
 	EventUserFactorsReset      EventKind = "user.factors_reset" // an operator took all second factors away
 	EventUserInvited           EventKind = "user.invited"
@@ -94,4 +96,15 @@ type Event struct {
 	// Detail holds a few further facts under stable lower-case names: error,
 	// grant_type, scope, audience, jti, target, reason.
 	Detail map[string]string
+}
+
+// SecurityEvents are the kinds of events that a person looks at to see whether
+// it was them. The database has an index of exactly these.
+func SecurityEvents() []EventKind {
+	return []EventKind{
+		EventLoginSucceeded, EventLoginFailed, EventDeviceAdded, EventDeviceDistrusted, EventSessionEnded,
+		EventConsentGranted, EventConsentWithdrawn,
+		EventUserPasswordSet, EventUserUpdated, EventUserDisabled, EventUserEnabled, EventUserFactorsReset, EventUserExported,
+		EventFactorAdded, EventFactorRemoved, EventFactorFailed,
+	}
 }

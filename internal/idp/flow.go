@@ -38,6 +38,10 @@ type Flow struct {
 	To string `json:"o,omitempty"`
 	// Link is the secret of a link that the person opened.
 	Link string `json:"k,omitempty"`
+	// Fresh says that the page in To wants a sign-in made since RequestedAt, and
+	// ACR the class that it wants; empty for any.
+	Fresh bool   `json:"n,omitempty"`
+	ACR   string `json:"c,omitempty"`
 	// Proof is what the person has proven so far, while that is not enough for
 	// a session.
 	Proof *Proof `json:"f,omitempty"`
