@@ -1,0 +1,86 @@
+package users
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"idp/internal/idp"
+)
+
+// maxClaim is the length of the longest name or address, in characters.
+const maxClaim = 200
+
+var (
+	birthdateForm = regexp.MustCompile(`^[0-9]{4}(-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))?$`)
+	zoneinfoForm  = regexp.MustCompile(`^[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,3}$`)
+	localeForm    = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$`)
+)
+
+// SaveProfile replaces what the person may change. The user is as the caller
+// has read it: somebody else's change since is idp.ErrConflict. What cannot be
+// is *idp.InvalidError, which names the claim.
+func (s *Self) SaveProfile(ctx context.Context, user idp.User, from idp.Whereabouts, change idp.ProfileChange) error {
+	profile, fields, err := applyChange(user.Profile, change)
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	event := s.event(s.now(), idp.EventUserUpdated, user.ID, from)
+	event.Detail["fields"] = strings.Join(fields, " ")
+	if err := s.store.SaveProfile(ctx, user.ID, profile, user.UpdatedAt, event); err != nil {
+		return fmt.Errorf("users: save a profile: %w", err)
+	}
+	return nil
+}
+
+func applyChange(p idp.Profile, c idp.ProfileChange) (idp.Profile, []string, error) {
+	var fields []string
+	for _, f := range []struct {
+		claim, typed string
+		to           *string
+		good         func(string) bool
+	}{
+		{"name", c.Name, &p.Name, isLine},
+		{"given_name", c.GivenName, &p.GivenName, isLine},
+		{"family_name", c.FamilyName, &p.FamilyName, isLine},
+		{"nickname", c.Nickname, &p.Nickname, isLine},
+		{"website", c.Website, &p.Website, isWebsite},
+		{"birthdate", c.Birthdate, &p.Birthdate, birthdateForm.MatchString},
+		{"zoneinfo", c.Zoneinfo, &p.Zoneinfo, zoneinfoForm.MatchString},
+		{"locale", c.Locale, &p.Locale, localeForm.MatchString},
+	} {
+		typed := strings.TrimSpace(f.typed)
+		if typed == *f.to {
+			continue // what was there may stay, whoever put it there
+		}
+		if typed != "" && (!isLine(typed) || !f.good(typed)) {
+			return p, nil, idp.Invalid(f.claim, "cannot be used")
+		}
+		*f.to = typed
+		fields = append(fields, f.claim)
+	}
+	if fields == nil {
+		return p, nil, errUnchanged
+	}
+	return p, fields, nil
+}
+
+// isLine lets through one line of text without anything that hides or turns
+// what stands around it.
+func isLine(text string) bool {
+	return utf8.ValidString(text) && utf8.RuneCountInString(text) <= maxClaim &&
+		!strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || unicode.Is(unicode.Cf, r) })
+}
+
+func isWebsite(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil
+}
