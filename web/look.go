@@ -109,6 +109,7 @@ func specimens(tag string) []any {
 	fields := []Field{{"name", "value"}}
 	passkey := Passkey{Options: "{}", State: "sealed"}
 	bare := Layout{Lang: tag}
+	frame := Frame{Layout: layout, Account: account, Flow: "flow", Section: "security", Confirmed: true, Done: text, Problem: text}
 	return []any{
 		LoginPage{Layout: bare},
 		LoginPage{
@@ -152,7 +153,24 @@ func specimens(tag string) []any {
 		SignedOutPage{layout, &client, template.URL("https://a.example"), true, []string{"https://a.example"}},
 		CheckSessionPage{layout, "cookie"},
 		HomePage{Layout: bare},
-		HomePage{layout, &account},
+		ProfilePage{Frame: Frame{Layout: bare}},
+		ProfilePage{Frame: frame, Locale: "tlh", Email: "email", Fields: []ProfileField{{"name", "value", text, text, "name", true, true}, {Claim: "nickname", Label: text}}},
+		SecurityPage{Frame: Frame{Layout: bare}},
+		SecurityPage{
+			Frame: frame, Username: "username", HasPassword: true, MinPassword: 12, CurrentProblem: text, PasswordProblem: text, SetupFlow: "flow",
+			PasskeysAvailable: true, Passkeys: []OwnFactor{{ID: "a", Name: "name", Provider: "provider", Synced: true, Used: true}, {ID: "b"}},
+			Authenticators: []OwnFactor{{ID: "c", Name: "name", Used: true}}, RecoveryCodes: 3,
+			Events: []OwnEvent{{What: text, Address: "address"}}, Accepted: "{}",
+		},
+		SessionsPage{Frame: Frame{Layout: bare}},
+		SessionsPage{
+			Frame: frame, Sessions: []OwnSession{{ID: "a", Browser: text, Address: "address", Current: true}, {ID: "b", Browser: text}}, Others: true,
+			Devices: []OwnDevice{{ID: "a", Browser: text, Address: "address"}},
+		},
+		ApplicationsPage{Frame: Frame{Layout: bare}},
+		ApplicationsPage{Frame: frame, Applications: []OwnApplication{{ID: "a", Client: client, Scopes: []*Text{text}, Offline: true}}},
+		DataPage{Frame: Frame{Layout: bare}},
+		DataPage{frame},
 		FormPostPage{layout, "https://a.example", fields},
 		ErrorPage{Layout: bare},
 		ErrorPage{layout, text, text, "code", "request", "/again"},

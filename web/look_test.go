@@ -25,7 +25,7 @@ func TestLook_Overrides(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := render(t, p, samples()["home_out"])
+	page := render(t, p, samples()["home"])
 	for _, want := range []string{"Welcome to the workshop", `id="own"`, `class="own-logo on-light" src="/static/logo.`, `href="/static/look.`, `href="/static/extra.`, `href="/static/style.`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("page lacks %s:\n%s", want, page)

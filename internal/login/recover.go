@@ -215,7 +215,7 @@ func (l *Login) showOutcome(w http.ResponseWriter, r *http.Request) error {
 // Well-Known URL for Changing Passwords).
 func (l *Login) ServeChangePassword(w http.ResponseWriter, r *http.Request) {
 	l.serve(w, r, func(w http.ResponseWriter, r *http.Request) error {
-		http.Redirect(w, r, l.base+"/account/security", http.StatusSeeOther)
+		http.Redirect(w, r, l.base+pathSecurity+"#password", http.StatusSeeOther)
 		return nil
 	}, nil)
 }

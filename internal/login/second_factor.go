@@ -58,13 +58,14 @@ func (l *Login) ServeSecondFactor(w http.ResponseWriter, r *http.Request) {
 
 // proved goes on after the person has proven something: into a session if that
 // is enough, to the second factor if not. The device stands in for it while
-// the person trusts the device.
+// the person trusts the device, but where a page asks for the factor itself.
 func (l *Login) proved(w http.ResponseWriter, r *http.Request, flow idp.Flow, user idp.User, proof *idp.Proof, held *idp.AuthorizationContext) error {
 	device, err := l.knownDevice(r, user)
 	if err != nil {
 		return err
 	}
-	if !idp.ACRSatisfies(proof.ACR(), idp.ACRMultiFactor) && (device == nil || !device.Trusted(&user, l.Now())) {
+	trusted := device != nil && device.Trusted(&user, l.Now()) && flow.ACR == ""
+	if !idp.ACRSatisfies(proof.ACR(), idp.ACRMultiFactor) && !trusted {
 		factors, err := l.Factors.Of(r.Context(), user.ID)
 		if err != nil {
 			return err

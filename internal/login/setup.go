@@ -27,6 +27,7 @@ type Enrolments interface {
 	// FinishPasskeyRegistration is idp.ErrFactor for whatever was not accepted.
 	FinishPasskeyRegistration(ctx context.Context, user idp.User, browser []byte, sealed, name string, response []byte) (idp.Passkey, []idp.Factor, error)
 	MakeRecoveryCodes(ctx context.Context, userID string) ([]idp.Secret, error)
+	PasskeyList
 }
 
 // ServeSetup offers the second factors that a person may set up.
@@ -59,11 +60,14 @@ func (l *Login) settingUp(w http.ResponseWriter, r *http.Request, flow idp.Flow)
 	if err != nil {
 		return nil, err
 	}
-	if held == nil || l.Now().Sub(held.Session.AuthTime) > freshness {
-		if flow.Request == "" && flow.To == "" {
-			flow.To = r.URL.Path
+	var factors idp.Factors
+	if held != nil {
+		if factors, err = l.Factors.Of(r.Context(), held.User.ID); err != nil {
+			return nil, err
 		}
-		return nil, l.see(w, r, "/login", flow, url.Values{"prompt": {"login"}})
+	}
+	if held == nil || !l.confirmed(held, &factors) {
+		return nil, l.confirmToSetUp(w, r, flow, held, &factors)
 	}
 	s := &setup{flow: flow, held: held}
 	if s.interaction, err = l.describe(r.Context(), flow, held); err != nil {
@@ -71,6 +75,23 @@ func (l *Login) settingUp(w http.ResponseWriter, r *http.Request, flow idp.Flow)
 	}
 	s.sealed, err = l.Flows.SealFlow(flow)
 	return s, err
+}
+
+// confirmToSetUp sends the browser to prove what is missing, and back to the
+// page, or to the application that waits, which leads there again.
+func (l *Login) confirmToSetUp(w http.ResponseWriter, r *http.Request, flow idp.Flow, held *idp.AuthorizationContext, factors *idp.Factors) error {
+	if flow.Request != "" {
+		if held != nil && l.reaches(factors, idp.ACRMultiFactor) {
+			flow.ACR = idp.ACRMultiFactor
+		}
+		return l.see(w, r, "/login", flow, url.Values{"prompt": {"login"}})
+	}
+	flow.RequestedAt = idp.Instant(l.Now())
+	sealed, err := l.Flows.SealFlow(flow)
+	if err != nil {
+		return err
+	}
+	return l.confirm(w, r, held, factors, idp.Flow{Browser: flow.Browser, To: r.URL.Path + "?flow=" + url.QueryEscape(sealed)})
 }
 
 // linkedOrNew is linked, and a new flow where the address names none.

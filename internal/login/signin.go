@@ -48,8 +48,10 @@ func (l *Login) showLogin(w http.ResponseWriter, r *http.Request) error {
 	// prove to be its owner.
 	anew := r.URL.Query().Get("prompt") == "login"
 	chosen := held != nil && flow.AccountChosen == held.Session.ID.String()
+	stale := held != nil && flow.Fresh && held.Session.AuthTime.Before(flow.RequestedAt)
 	switch {
-	case held != nil && !anew && flow.Request == "":
+	case stale: // the form, with the user name filled in
+	case held != nil && !anew && flow.Request == "" && interaction.ACR == "":
 		return l.goOn(w, r, flow)
 	case held != nil && !anew && !chosen && interaction.SelectAccount:
 		return l.showAccounts(w, r, flow, interaction, held)

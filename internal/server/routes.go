@@ -17,6 +17,7 @@ type Handlers struct {
 	JWKS                        http.Handler
 	WebFinger                   http.Handler
 	SecurityTxt                 http.Handler
+	PasskeyEndpoints            http.Handler // where password managers find the pages of passkeys
 
 	Authorize  http.Handler
 	Push       http.Handler // pushed authorization requests
@@ -97,6 +98,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/.well-known/webfinger", Methods: read, Handler: h.WebFinger, AtHost: true},
 		{Path: "/.well-known/change-password", Methods: read, Handler: h.ChangePassword, Browser: true, AtHost: true},
 		{Path: "/.well-known/security.txt", Methods: read, Handler: h.SecurityTxt, AtHost: true},
+		{Path: "/.well-known/passkey-endpoints", Methods: read, Handler: h.PasskeyEndpoints, AtHost: true},
 
 		{Path: "/oauth2/auth", Methods: eitherOf, Handler: h.Authorize, Browser: true},
 		{Path: "/oauth2/par", Methods: post, Handler: h.Push},

@@ -81,3 +81,10 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
     });
   }
 }
+
+// After a removal the browser is told what is left, where it wants to know
+// (Web Authentication Level 3 section 5.1.10).
+const accepted = document.getElementById("accepted-passkeys");
+if (accepted) {
+  window.PublicKeyCredential?.signalAllAcceptedCredentials?.(JSON.parse(accepted.dataset.accepted)).catch(() => {});
+}

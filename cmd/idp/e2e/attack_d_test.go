@@ -480,11 +480,11 @@ func TestAttack_D09_HostPrefix(t *testing.T) {
 		// What a sibling host tossed in under the bare name is not looked at.
 		_, session, _ := strings.Cut(cookies[1], "=")
 		session, _, _ = strings.Cut(session, ";")
-		a := node.request(t, node.HTTP, http.MethodGet, "/", "", http.Header{"Cookie": {"idp_session=" + session}})
+		a := node.request(t, node.HTTP, http.MethodGet, "/logout", "", http.Header{"Cookie": {"idp_session=" + session}})
 		if strings.Contains(a.Body, alice.Username) {
 			t.Error("the bare name signs in")
 		}
-		a = node.request(t, node.HTTP, http.MethodGet, "/", "", http.Header{"Cookie": {"__Host-idp_session=" + session}})
+		a = node.request(t, node.HTTP, http.MethodGet, "/logout", "", http.Header{"Cookie": {"__Host-idp_session=" + session}})
 		if !strings.Contains(a.Body, alice.Username) {
 			t.Error("the prefixed name does not sign in")
 		}
