@@ -180,6 +180,8 @@ func (a *app) userCreate() *cobra.Command {
 	flags := profileFlags(c)
 	var password passwordFlags
 	password.register(c)
+	var imported secretFlags
+	imported.register(c, "password-hash", "the password's hash in another system (argon2, bcrypt, scrypt, pbkdf2, sha-crypt)")
 	sub := c.Flags().String("sub", "", "the subject identifier, to keep one from elsewhere (default: a new one)")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		in := admin.UserInput{ID: *sub, Username: args[0]}
@@ -189,6 +191,9 @@ func (a *app) userCreate() *cobra.Command {
 		var made bool
 		var err error
 		if in.Password, made, err = password.read(a); err != nil {
+			return err
+		}
+		if in.PasswordHash, err = imported.read(a); err != nil {
 			return err
 		}
 		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {

@@ -53,6 +53,8 @@ type Secrets interface {
 // Hasher checks a new password and turns it into what is kept of it.
 // Implemented by *users.Hasher.
 type Hasher interface {
+	// CheckImported returns a hash of another system if it can be kept.
+	CheckImported(encoded idp.Secret) (string, error)
 	HashNew(ctx context.Context, person idp.User, password idp.Secret) (string, error)
 }
 

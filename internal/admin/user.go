@@ -36,8 +36,10 @@ type UserInput struct {
 	ID       string // the subject; a time-ordered UUID when empty
 	Username string
 	Password idp.Secret // empty for an account without one
-	Profile  idp.Profile
-	Invited  bool // not active before the person took it over
+	// PasswordHash is that of another system, instead of a password.
+	PasswordHash idp.Secret
+	Profile      idp.Profile
+	Invited      bool // not active before the person took it over
 }
 
 // CreateUser makes an account.
@@ -67,7 +69,15 @@ func (s *Service) CreateUser(ctx context.Context, in UserInput) (idp.User, error
 		CreatedAt: now, UpdatedAt: now,
 	}
 	var err error
-	if u.PasswordHash, err = s.newHash(ctx, u, in.Password); err != nil {
+	switch {
+	case in.PasswordHash == "":
+		u.PasswordHash, err = s.newHash(ctx, u, in.Password)
+	case in.Password == "":
+		u.PasswordHash, err = s.hasher.CheckImported(in.PasswordHash)
+	default:
+		err = idp.Invalid("password_hash", "is instead of a password")
+	}
+	if err != nil {
 		return idp.User{}, err
 	}
 	if in.Invited {

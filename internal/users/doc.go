@@ -11,11 +11,14 @@
 // passkey's answer is checked to the letter of Web Authentication Level 3,
 // section 7.
 //
+// It promises as well that a link works once, for the newest mail, and that
+// asking for one tells nobody who has an account (recovery.go).
+//
 // It refuses passwords of more than 1024 bytes before hashing, and new ones
 // that are short or among those that guessers try first (password.go, NIST SP
 // 800-63B section 3.1.1.2); it asks for no composition rules. Imported hashes of other kinds are
 // accepted once and replaced at the next sign-in; until then, the work of
 // checking them differs.
 //
-// Read service.go first, then factors.go.
+// Read service.go first, then factors.go and accounts.go.
 package users

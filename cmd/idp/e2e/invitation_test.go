@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -75,4 +76,19 @@ func TestAttack_Q21_InvitationOnce(t *testing.T) {
 			t.Errorf("%d messages", n)
 		}
 	})
+}
+
+// waitingLink is the link in the mail to an address that waits for a mail
+// server.
+func (i *Installation) waitingLink(t testing.TB, address string) string {
+	t.Helper()
+	for _, m := range i.letters(t) {
+		if m.To == address {
+			if link := regexp.MustCompile(`https?://\S+\?link=[A-Za-z0-9_-]+`).FindString(i.CLI(t, "", "mail", "show", m.ID)); link != "" {
+				return link
+			}
+		}
+	}
+	t.Fatalf("no link waits for %s", address)
+	return ""
 }
