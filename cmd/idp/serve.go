@@ -204,7 +204,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	var protocol *grants.Service
 	browser := login.New(login.Config{
 		Issuer: cfg.Issuer, Secure: isSecure(cfg.Issuer), Store: d.store, Users: people, Accounts: n.accounts, Flows: d.master,
-		Devices: d.store, People: d.store, Factors: factors, Enrolments: factors, Own: self, Resources: d.directory,
+		Devices: d.store, Mail: d.master, People: d.store, Factors: factors, Enrolments: factors, Own: self, Resources: d.directory,
 		Requests: describer(func(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
 			return protocol.Describe(ctx, flow, who)
 		}),

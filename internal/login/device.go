@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,14 @@ const (
 // *store.Store.
 type Devices interface {
 	Device(ctx context.Context, id idp.ID) (idp.Device, error)
+	Devices(ctx context.Context, userID string) ([]idp.Device, error)
 	SaveDevice(ctx context.Context, d idp.Device, events ...idp.Event) error
+}
+
+// MailSealer makes messages to people ready to be stored. Implemented by
+// *tokens.Master.
+type MailSealer interface {
+	SealMail(at time.Time, m idp.Mail) (idp.SealedMail, error)
 }
 
 // deviceCookieName is another one for each person, so that people who share a
@@ -63,7 +71,7 @@ func (l *Login) rememberDevice(w http.ResponseWriter, r *http.Request, user idp.
 	if device == nil {
 		device = &idp.Device{ID: idp.ID(random(16)), UserID: user.ID, Salt: random(saltSize), CreatedAt: now}
 		added := event(r, idp.EventDeviceAdded, now)
-		added.UserID = user.ID
+		added.UserID, added.Mail = user.ID, l.newDeviceMail(r.Context(), user, now)
 		events = append(events, added)
 	}
 	device.LastSeenAt, device.ExpiresAt = now, now.Add(deviceLife)
@@ -82,6 +90,34 @@ func (l *Login) rememberDevice(w http.ResponseWriter, r *http.Request, user idp.
 	}, device.Salt))
 	cookie.MaxAge = int(deviceLife / time.Second)
 	http.SetCookie(w, cookie)
+}
+
+// newDeviceMail tells the person of a sign-in from where there was none before.
+// The first device of all is no news to anybody.
+func (l *Login) newDeviceMail(ctx context.Context, user idp.User, now time.Time) []idp.SealedMail {
+	request := idp.RequestFrom(ctx)
+	browser, system := idp.DescribeUserAgent(request.UserAgent)
+	m, ok := user.Mail(idp.NewDeviceMail{At: now, Device: strings.Join(nonEmpty(browser, system), ", "), RemoteAddr: request.RemoteAddr})
+	if !ok {
+		return nil
+	}
+	known, err := l.Devices.Devices(ctx, user.ID)
+	if err == nil && len(known) == 0 {
+		return nil
+	}
+	var sealed idp.SealedMail
+	if err == nil {
+		sealed, err = l.Mail.SealMail(now, m)
+	}
+	if err != nil {
+		l.Logger.WarnContext(ctx, "no notice of a new device", "user_id", user.ID, "error", err)
+		return nil
+	}
+	return []idp.SealedMail{sealed}
+}
+
+func nonEmpty(words ...string) []string {
+	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
 }
 
 // dropDeviceCookies makes room for one more, so that a browser many people use

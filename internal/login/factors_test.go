@@ -30,4 +30,6 @@ func (m *memory) Device(context.Context, idp.ID) (idp.Device, error) {
 	return idp.Device{}, idp.ErrNotFound
 }
 
+func (m *memory) Devices(context.Context, string) ([]idp.Device, error) { return nil, nil }
+
 func (m *memory) SaveDevice(context.Context, idp.Device, ...idp.Event) error { return nil }

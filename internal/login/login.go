@@ -86,6 +86,7 @@ type Config struct {
 	Secure  bool
 	Store   Store
 	Devices Devices
+	Mail    MailSealer
 	People  People
 	Factors Factors
 	// Enrolments is usually the same as Factors.
