@@ -188,7 +188,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Audit: n.audit, Logger: d.logger, Now: d.now,
 	})
 	factors, err := users.NewFactors(users.FactorsConfig{
-		Store: d.store, Vault: d.master, Throttle: d.store, Audit: n.audit, Issuer: cfg.Issuer, Now: d.now,
+		Store: d.store, Vault: d.master, Throttle: d.store, Audit: n.audit, Mail: d.master, Logger: d.logger, Issuer: cfg.Issuer, Now: d.now,
 	})
 	if err != nil {
 		return nil, err

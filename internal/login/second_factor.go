@@ -331,8 +331,12 @@ func (l *Login) proveSecondFactor(w http.ResponseWriter, r *http.Request) error 
 // raise adds what was proven to the session. When the person last proved all
 // of it stays what it was: the older factor was not proven again.
 func (l *Login) raise(w http.ResponseWriter, r *http.Request, flow idp.Flow, c *challenge, factors []idp.Factor) error {
+	device, err := l.knownDevice(r, c.user)
+	if err != nil {
+		return err
+	}
 	proof := c.proof.With(c.proof.At, factors...)
-	return l.enter(w, r, flow, c.user, proof, c.held, nil, time.Time{})
+	return l.enter(w, r, flow, c.user, proof, c.held, device, time.Time{})
 }
 
 func (l *Login) verify(ctx context.Context, flow idp.Flow, c *challenge, method string, form url.Values) ([]idp.Factor, error) {

@@ -26,7 +26,7 @@ type Enrolments interface {
 	BeginPasskeyRegistration(ctx context.Context, user idp.User, browser []byte) (idp.Ceremony, error)
 	// FinishPasskeyRegistration is idp.ErrFactor for whatever was not accepted.
 	FinishPasskeyRegistration(ctx context.Context, user idp.User, browser []byte, sealed, name string, response []byte) (idp.Passkey, []idp.Factor, error)
-	MakeRecoveryCodes(ctx context.Context, userID string) ([]idp.Secret, error)
+	MakeRecoveryCodes(ctx context.Context, user idp.User) ([]idp.Secret, error)
 	PasskeyList
 }
 
@@ -237,7 +237,7 @@ func (l *Login) makeRecoveryCodes(w http.ResponseWriter, r *http.Request) error 
 	if s == nil || err != nil {
 		return err
 	}
-	codes, err := l.Enrolments.MakeRecoveryCodes(r.Context(), s.held.User.ID)
+	codes, err := l.Enrolments.MakeRecoveryCodes(r.Context(), s.held.User)
 	if err != nil {
 		return err
 	}

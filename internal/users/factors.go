@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -47,7 +48,9 @@ type FactorsConfig struct {
 	Vault    Vault
 	Throttle Throttle
 	Audit    Noter
-	Issuer   string // the issuer's URL
+	Mail     MailSealer   // nil tells nobody of what is set up or taken away
+	Logger   *slog.Logger // needed with Mail
+	Issuer   string       // the issuer's URL
 	// Name is what authenticators show people as the place where to sign in;
 	// the issuer's host if empty.
 	Name string
@@ -80,6 +83,8 @@ type Factors struct {
 	store    FactorStore
 	vault    Vault
 	throttle Throttle
+	mail     MailSealer
+	logger   *slog.Logger
 	audit    Noter
 	name     string
 	now      func() time.Time
@@ -96,7 +101,7 @@ func NewFactors(cfg FactorsConfig) (*Factors, error) {
 		return nil, idp.Invalid("issuer", "must be a URL")
 	}
 	f := &Factors{
-		store: cfg.Store, vault: cfg.Vault, throttle: cfg.Throttle, audit: cfg.Audit,
+		store: cfg.Store, vault: cfg.Vault, throttle: cfg.Throttle, audit: cfg.Audit, mail: cfg.Mail, logger: cfg.Logger,
 		name: firstOf(cfg.Name, issuer.Hostname()), now: func() time.Time { return idp.Instant(cfg.Now()) },
 	}
 	if f.rp, f.origin, err = relyingParty(issuer, f.name); err != nil {
@@ -136,6 +141,30 @@ const (
 
 func (f *Factors) event(kind idp.EventKind, userID string, factor idp.Factor) idp.Event {
 	return idp.Event{At: f.now(), Kind: kind, UserID: userID, Detail: map[string]string{detailFactor: string(factor)}}
+}
+
+// telling adds to the event a notice to the person, if there is an address that
+// is known to be theirs: whoever adds a way in should not be the only one to know.
+func (f *Factors) telling(ctx context.Context, event idp.Event, user idp.User, factor idp.MailFactor, change idp.MailChange) idp.Event {
+	if f.mail == nil {
+		return event
+	}
+	request := idp.RequestFrom(ctx)
+	browser, system := idp.DescribeUserAgent(request.UserAgent)
+	m, ok := user.Mail(idp.FactorChangedMail{
+		Factor: factor, Change: change, At: event.At,
+		Device: strings.TrimPrefix(strings.TrimSuffix(browser+", "+system, ", "), ", "), RemoteAddr: request.RemoteAddr,
+	})
+	if !ok {
+		return event
+	}
+	sealed, err := f.mail.SealMail(event.At, m)
+	if err != nil {
+		f.logger.WarnContext(ctx, "notice not sealed", "user_id", user.ID, "error", err)
+		return event
+	}
+	event.Mail = append(event.Mail, sealed)
+	return event
 }
 
 // attempt takes one attempt at the person's codes. All kinds of codes share

@@ -196,8 +196,8 @@ func TestSettingUpAnAuthenticator(t *testing.T) {
 
 		require.NoError(t, w.RenameAuthenticator(ctx, w.alice.ID, a.ID, "Old phone"))
 		require.ErrorIs(t, w.RenameAuthenticator(ctx, w.bob.ID, a.ID, "Mine"), idp.ErrNotFound)
-		require.ErrorIs(t, w.RemoveAuthenticator(ctx, w.bob.ID, a.ID, time.Time{}), idp.ErrNotFound)
-		require.NoError(t, w.RemoveAuthenticator(ctx, w.alice.ID, a.ID, w.now()))
+		require.ErrorIs(t, w.RemoveAuthenticator(ctx, w.bob, a.ID, time.Time{}), idp.ErrNotFound)
+		require.NoError(t, w.RemoveAuthenticator(ctx, w.alice, a.ID, w.now()))
 		removed := w.events(t, idp.EventFactorRemoved)
 		require.Len(t, removed, 1)
 		require.Equal(t, map[string]string{"factor": "totp", "target": a.ID.String()}, removed[0].Detail)
@@ -300,7 +300,7 @@ func TestRFC6238_AppendixB_Vectors(t *testing.T) {
 func TestAttack_Q12_OneCodeForManyAtOnce(t *testing.T) {
 	eachFactorWorld(t, freely{}, func(t *testing.T, w *factorWorld) {
 		e := w.enrol(t, w.alice)
-		codes, err := w.MakeRecoveryCodes(t.Context(), w.alice.ID)
+		codes, err := w.MakeRecoveryCodes(t.Context(), w.alice)
 		require.NoError(t, err)
 		now := code(t, e, w.now())
 		for name, verify := range map[string]func() (idp.Factor, error){
@@ -337,7 +337,7 @@ func TestAttack_Q12_RecoveryCodes(t *testing.T) {
 			}
 			return err
 		}
-		codes, err := w.MakeRecoveryCodes(ctx, w.alice.ID)
+		codes, err := w.MakeRecoveryCodes(ctx, w.alice)
 		require.NoError(t, err)
 		require.Len(t, codes, 10)
 		seen := map[string]bool{}
@@ -376,7 +376,7 @@ func TestAttack_Q12_RecoveryCodes(t *testing.T) {
 		}
 		require.NoError(t, verify(w.alice, codes[3].Reveal()))
 
-		anew, err := w.MakeRecoveryCodes(ctx, w.alice.ID)
+		anew, err := w.MakeRecoveryCodes(ctx, w.alice)
 		require.NoError(t, err)
 		require.Equal(t, 10, left())
 		require.ErrorIs(t, verify(w.alice, codes[4].Reveal()), idp.ErrFactor, "a new list replaces the old one")
@@ -438,7 +438,7 @@ func TestSecretsOfFactorsAreNotInTheDatabase(t *testing.T) {
 	w.Factors = newFactors(t, w, "https://id.example.com", nil)
 	require.NoError(t, w.store.CreateUser(t.Context(), w.alice))
 	e := w.enrol(t, w.alice)
-	codes, err := w.MakeRecoveryCodes(t.Context(), w.alice.ID)
+	codes, err := w.MakeRecoveryCodes(t.Context(), w.alice)
 	require.NoError(t, err)
 	_, err = w.VerifyRecoveryCode(t.Context(), w.alice.ID, codes[0].Reveal())
 	require.NoError(t, err)
@@ -475,7 +475,7 @@ func TestOutagesAreNotRefusedCodes(t *testing.T) {
 func TestRoundTripsOfFactors(t *testing.T) {
 	eachFactorWorld(t, nil, func(t *testing.T, w *factorWorld) {
 		e := w.enrol(t, w.alice)
-		codes, err := w.MakeRecoveryCodes(t.Context(), w.alice.ID)
+		codes, err := w.MakeRecoveryCodes(t.Context(), w.alice)
 		require.NoError(t, err)
 		for name, tc := range map[string]struct {
 			trips int
@@ -490,7 +490,7 @@ func TestRoundTripsOfFactors(t *testing.T) {
 				_, err := w.VerifyRecoveryCode(ctx, w.alice.ID, codes[0].Reveal())
 				return err
 			}},
-			"MakeRecoveryCodes": {1, func(ctx context.Context) error { _, err := w.MakeRecoveryCodes(ctx, w.bob.ID); return err }},
+			"MakeRecoveryCodes": {1, func(ctx context.Context) error { _, err := w.MakeRecoveryCodes(ctx, w.bob); return err }},
 		} {
 			request := &idp.Request{}
 			require.NoError(t, tc.call(idp.WithRequest(t.Context(), request)), name)

@@ -376,7 +376,8 @@ func (f *Factors) FinishPasskeyRegistration(ctx context.Context, user idp.User, 
 	if p.Name, err = checkFactorName(name, firstOf(PasskeyProvider(p.AAGUID), passkeyName)); err != nil {
 		return idp.Passkey{}, nil, err
 	}
-	err = f.store.AddPasskey(ctx, p, idp.Challenge{Value: state.Challenge, ExpiresAt: state.Until}, f.passkeyEvent(idp.EventFactorAdded, user.ID, p.AAGUID))
+	event := f.telling(ctx, f.passkeyEvent(idp.EventFactorAdded, user.ID, p.AAGUID), user, idp.MailFactorPasskey, idp.MailFactorAdded)
+	err = f.store.AddPasskey(ctx, p, idp.Challenge{Value: state.Challenge, ExpiresAt: state.Until}, event)
 	switch {
 	case errors.Is(err, idp.ErrAlreadyUsed):
 		return refuse(reasonReplayed)
@@ -523,8 +524,9 @@ func (f *Factors) RenamePasskey(ctx context.Context, userID string, credentialID
 // RemovePasskey takes a passkey away: idp.ErrNotFound when the person has no
 // such one. Sessions and tokens from before validAfter die; the zero time keeps
 // them.
-func (f *Factors) RemovePasskey(ctx context.Context, userID string, credentialID []byte, validAfter time.Time) error {
-	if err := f.store.RemovePasskey(ctx, userID, credentialID, validAfter, f.event(idp.EventFactorRemoved, userID, idp.FactorPasskey)); err != nil {
+func (f *Factors) RemovePasskey(ctx context.Context, user idp.User, credentialID []byte, validAfter time.Time) error {
+	event := f.telling(ctx, f.event(idp.EventFactorRemoved, user.ID, idp.FactorPasskey), user, idp.MailFactorPasskey, idp.MailFactorRemoved)
+	if err := f.store.RemovePasskey(ctx, user.ID, credentialID, validAfter, event); err != nil {
 		return fmt.Errorf("users: remove a passkey: %w", err)
 	}
 	return nil

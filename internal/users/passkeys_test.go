@@ -283,8 +283,8 @@ func TestPasskeys(t *testing.T) {
 
 		require.NoError(t, w.RenamePasskey(ctx, w.alice.ID, d.id, "Phone"))
 		require.ErrorIs(t, w.RenamePasskey(ctx, w.bob.ID, d.id, "Mine"), idp.ErrNotFound)
-		require.ErrorIs(t, w.RemovePasskey(ctx, w.bob.ID, d.id, time.Time{}), idp.ErrNotFound)
-		require.NoError(t, w.RemovePasskey(ctx, w.alice.ID, d.id, time.Time{}))
+		require.ErrorIs(t, w.RemovePasskey(ctx, w.bob, d.id, time.Time{}), idp.ErrNotFound)
+		require.NoError(t, w.RemovePasskey(ctx, w.alice, d.id, time.Time{}))
 		w.notes.take()
 		_, _, err = w.signIn(t, idp.PasskeyRequest{}, d)
 		require.ErrorIs(t, err, idp.ErrFactor)

@@ -31,13 +31,14 @@ const (
 
 // MakeRecoveryCodes gives the person ten new codes, to be shown once; those
 // from before are worth nothing any more. Only keyed hashes are stored.
-func (f *Factors) MakeRecoveryCodes(ctx context.Context, userID string) ([]idp.Secret, error) {
+func (f *Factors) MakeRecoveryCodes(ctx context.Context, user idp.User) ([]idp.Secret, error) {
 	codes, hashes := make([]idp.Secret, recoveryCodes), make([]string, recoveryCodes)
 	for i := range codes {
 		code := newRecoveryCode()
-		codes[i], hashes[i] = idp.Secret(inGroups(code, "-")), f.vault.HashRecoveryCode(userID, code)
+		codes[i], hashes[i] = idp.Secret(inGroups(code, "-")), f.vault.HashRecoveryCode(user.ID, code)
 	}
-	if err := f.store.ReplaceRecoveryCodes(ctx, userID, hashes, f.now(), f.event(idp.EventFactorAdded, userID, idp.FactorRecoveryCode)); err != nil {
+	event := f.telling(ctx, f.event(idp.EventFactorAdded, user.ID, idp.FactorRecoveryCode), user, idp.MailFactorRecoveryCodes, idp.MailFactorAdded)
+	if err := f.store.ReplaceRecoveryCodes(ctx, user.ID, hashes, f.now(), event); err != nil {
 		return nil, fmt.Errorf("users: make recovery codes: %w", err)
 	}
 	return codes, nil

@@ -134,7 +134,7 @@ func (s *Self) ChangePassword(ctx context.Context, user idp.User, from idp.Where
 // somebody who removes one may have lost it. What was proven before this
 // session's own sign-in is over.
 func (s *Self) RemovePasskey(ctx context.Context, user idp.User, from idp.Whereabouts, credentialID []byte) error {
-	if err := s.factors.RemovePasskey(ctx, user.ID, credentialID, from.Session.AuthTime); err != nil {
+	if err := s.factors.RemovePasskey(ctx, user, credentialID, from.Session.AuthTime); err != nil {
 		return err
 	}
 	return s.endOthers(ctx, user.ID, from, s.now(), "factor removed")
@@ -142,7 +142,7 @@ func (s *Self) RemovePasskey(ctx context.Context, user idp.User, from idp.Wherea
 
 // RemoveAuthenticator is RemovePasskey for an authenticator.
 func (s *Self) RemoveAuthenticator(ctx context.Context, user idp.User, from idp.Whereabouts, id idp.ID) error {
-	if err := s.factors.RemoveAuthenticator(ctx, user.ID, id, from.Session.AuthTime); err != nil {
+	if err := s.factors.RemoveAuthenticator(ctx, user, id, from.Session.AuthTime); err != nil {
 		return err
 	}
 	return s.endOthers(ctx, user.ID, from, s.now(), "factor removed")

@@ -133,7 +133,8 @@ func (f *Factors) ConfirmAuthenticator(ctx context.Context, user idp.User, seale
 	if a.Secret, err = f.vault.SealFactor(authenticatorPlace(user.ID, e.ID), e.Secret); err != nil {
 		return idp.Authenticator{}, fmt.Errorf("users: set up an authenticator: %w", err)
 	}
-	if err := f.store.AddAuthenticator(ctx, a, f.authenticatorEvent(idp.EventFactorAdded, user.ID, e.ID)); err != nil {
+	event := f.telling(ctx, f.authenticatorEvent(idp.EventFactorAdded, user.ID, e.ID), user, idp.MailFactorAuthenticator, idp.MailFactorAdded)
+	if err := f.store.AddAuthenticator(ctx, a, event); err != nil {
 		return idp.Authenticator{}, fmt.Errorf("users: set up an authenticator: %w", err)
 	}
 	return a, nil
@@ -161,8 +162,9 @@ func (f *Factors) RenameAuthenticator(ctx context.Context, userID string, id idp
 // RemoveAuthenticator takes an authenticator away: idp.ErrNotFound when the
 // person has no such one. Sessions and tokens from before validAfter die; the
 // zero time keeps them.
-func (f *Factors) RemoveAuthenticator(ctx context.Context, userID string, id idp.ID, validAfter time.Time) error {
-	if err := f.store.RemoveAuthenticator(ctx, userID, id, validAfter, f.authenticatorEvent(idp.EventFactorRemoved, userID, id)); err != nil {
+func (f *Factors) RemoveAuthenticator(ctx context.Context, user idp.User, id idp.ID, validAfter time.Time) error {
+	event := f.telling(ctx, f.authenticatorEvent(idp.EventFactorRemoved, user.ID, id), user, idp.MailFactorAuthenticator, idp.MailFactorRemoved)
+	if err := f.store.RemoveAuthenticator(ctx, user.ID, id, validAfter, event); err != nil {
 		return fmt.Errorf("users: remove an authenticator: %w", err)
 	}
 	return nil

@@ -121,7 +121,7 @@ func TestSecondFactor(t *testing.T) {
 		t.Parallel() // it waits for codes
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
-		alice, bob := inst.NewUser(t), inst.NewUser(t)
+		alice, bob := inst.NewUser(t, "--email", "alice@example.com", "--email-verified"), inst.NewUser(t)
 		web := inst.WebClient(t, "--skip-consent")
 		node := inst.Start(t)
 		id := func(t testing.TB, page *Answer, request url.Values, p PKCE) map[string]any {
@@ -199,6 +199,19 @@ func TestSecondFactor(t *testing.T) {
 		page = third.Login(t, page, bob.Username, bob.Password)
 		if page.HasID("second-factor-form") {
 			t.Error("bob is asked for alice's second factor")
+		}
+
+		// She was told of the ways in that were added, and of each device after the
+		// first.
+		told := map[string]int{}
+		for _, letter := range inst.letters(t) {
+			if letter.To != "alice@example.com" {
+				t.Errorf("a message to %s", letter.To)
+			}
+			told[letter.Kind]++
+		}
+		if told["factor_changed"] != 2 || told["new_device"] != 2 || len(told) != 2 {
+			t.Errorf("messages %v, want two of changed factors and two of new devices", told)
 		}
 
 		// A step taken between password and code counts: the account was disabled.
