@@ -70,6 +70,7 @@ func TestChromium_SecondFactor(t *testing.T) {
 	t.Parallel()
 	checker := axe(t)
 	browser := chromium(t)
+	short := []look{{"light", 1280}, {"dark", 320}}
 	inst := Install(t, "sqlite", map[string]string{"IDP_TRUSTED_PROXIES": ""})
 	inst.CLI(t, "", "migrate", "up")
 	alice := inst.NewUser(t, "--name", "Alice Moreau", "--email", "alice@example.com", "--email-verified")
@@ -88,21 +89,21 @@ func TestChromium_SecondFactor(t *testing.T) {
 
 	// A passkey, and the codes that go with it.
 	b.press("add-passkey", http.StatusOK)
-	b.seen("setup-passkey", checker)
+	b.seenAs("setup-passkey", checker, short)
 	b.do(chromedp.SendKeys(chromedp.ID("name"), "Laptop"))
 	b.press("passkey-submit", http.StatusOK)
 	b.at("/setup/recovery-codes")
-	b.seen("recovery-codes-offer", checker)
+	b.seenAs("recovery-codes-offer", checker, short)
 	b.press("recovery-codes-make", http.StatusOK)
 	codes := strings.Fields(b.text("recovery-codes"))
-	b.seen("recovery-codes", checker)
+	b.seenAs("recovery-codes", checker, short)
 	b.press("recovery-codes-saved", http.StatusOK)
 	b.at("/account/security")
 	b.has("passkeys", "Laptop")
 
 	// An app that shows codes.
 	b.press("add-authenticator", http.StatusOK)
-	b.seen("setup-authenticator", checker)
+	b.seenAs("setup-authenticator", checker, short)
 	secret, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](`document.getElementById("secret").textContent`))
 	if err != nil {
 		t.Fatal(err)
@@ -127,10 +128,10 @@ func TestChromium_SecondFactor(t *testing.T) {
 	b.open(node.Issuer + "/display?language=ar&to=/account")
 	for _, name := range pages {
 		b.open(node.Issuer + "/account" + name)
-		b.seenAs("account"+strings.ReplaceAll(name, "/", "-")+"-ar", checker, []look{{"light", 1280}, {"dark", 320}})
+		b.seenAs("account"+strings.ReplaceAll(name, "/", "-")+"-ar", checker, short)
 	}
 	b.open(node.Issuer + "/setup/authenticator")
-	b.seenAs("setup-authenticator-ar", checker, []look{{"light", 1280}, {"dark", 320}})
+	b.seenAs("setup-authenticator-ar", checker, short)
 	b.open(node.Issuer + "/display?language=en&to=/account")
 
 	// In by the passkey alone.
@@ -145,14 +146,14 @@ func TestChromium_SecondFactor(t *testing.T) {
 	b.open(node.Issuer + "/login")
 	b.signIn(alice)
 	b.at("/login/second-factor")
-	b.seen("second-factor-passkey", checker)
+	b.seenAs("second-factor-passkey", checker, short)
 	b.press("second-factor-submit", http.StatusOK)
 	b.at("/account")
 	b.signOut(node)
 	b.open(node.Issuer + "/login")
 	b.signIn(alice)
 	b.other("code")
-	b.seen("second-factor-code", checker)
+	b.seenAs("second-factor-code", checker, short)
 	b.do(chromedp.SendKeys(chromedp.ID("code"), phone.code(t)))
 	b.press("second-factor-submit", http.StatusOK)
 	b.at("/account")
@@ -161,7 +162,7 @@ func TestChromium_SecondFactor(t *testing.T) {
 	// After long the same page asks first.
 	inst.staleSignIns(t, alice)
 	b.open(node.Issuer + "/account/security")
-	b.seen("account-security-locked", checker)
+	b.seenAs("account-security-locked", checker, short)
 	offer()
 	b.do(chromedp.Click(chromedp.ID("confirm"))) // and the browser offers the passkey at the user name
 	b.do(chromedp.WaitVisible(chromedp.ID("password-form")))

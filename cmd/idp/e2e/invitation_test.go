@@ -61,7 +61,7 @@ func TestAttack_Q21_InvitationOnce(t *testing.T) {
 		wantDeadLink(t, b.Get(t, link))
 		for _, name := range []string{"dora", address} {
 			in := node.NewBrowser(t)
-			wantPage(t, in.Login(t, in.Get(t, "/login"), name, newPassword), http.StatusOK, "/")
+			wantPage(t, in.Login(t, in.Get(t, "/login"), name, newPassword), http.StatusOK, "/account")
 		}
 		var dora struct {
 			State, Name   string
