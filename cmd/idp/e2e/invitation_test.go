@@ -72,8 +72,10 @@ func TestAttack_Q21_InvitationOnce(t *testing.T) {
 		if dora.State != "active" || dora.Name != "Dora Diaz" || !dora.EmailVerified || strings.Join(dora.Groups, " ") != "staff" {
 			t.Errorf("%+v", dora)
 		}
-		if n := len(server.To(address)); n != 2 {
-			t.Errorf("%d messages", n)
+		for i, m := range server.To(address) { // others tell of the sign-ins
+			if strings.Contains(m.Text, "?link=") != (i < 2) {
+				t.Errorf("message %d:\n%s", i, m.Text)
+			}
 		}
 	})
 }
