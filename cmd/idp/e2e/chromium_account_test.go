@@ -36,7 +36,7 @@ func (b *tab) withoutAutofill() func() {
 	}
 	return func() {
 		b.t.Helper()
-		if _, err := chromedp.Call(b.ctx, page.RemoveScriptToEvaluateOnNewDocument, page.RemoveScriptToEvaluateOnNewDocumentParams{Identifier: added.Identifier}); err != nil {
+		if _, err := chromedp.Call(b.ctx, page.RemoveScriptToEvaluateOnNewDocument, page.RemoveScriptToEvaluateOnNewDocumentParams(added)); err != nil {
 			b.t.Fatal(err)
 		}
 	}
