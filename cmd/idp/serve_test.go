@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"idp/cmd/idp/e2e"
 )
 
 // command runs one command line in this process, as a shell would.
@@ -114,12 +116,7 @@ func clientToken(t *testing.T, endpoint, clientID, secret, scope string) string 
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return "127.0.0.1:" + e2e.FreePort(t)
 }
 
 // TestServeSeesWhatCommandsChange registers a client beside a running server,

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -410,6 +411,9 @@ func TestAttack_D14_NothingLeftAfterLogout(t *testing.T) {
 	b.get("/consent?flow="+flow).next(t, s)
 }
 
+// sealedPlace is where the menu of an error page leads back to.
+var sealedPlace = regexp.MustCompile(`name="to" value="[^"]*"`)
+
 // An error page holds the request's identifier and nothing about the inside.
 func TestAttack_D16_ErrorPagesTellNothing(t *testing.T) {
 	wrapped := fmt.Errorf("%w: %w", idp.ErrUnavailable, errDatabase)
@@ -448,6 +452,7 @@ func TestAttack_D16_ErrorPagesTellNothing(t *testing.T) {
 						continue
 					}
 					got.is(t, test.status).says(t, "req-1", `id="error"`)
+					got.body = sealedPlace.ReplaceAllString(got.body, "") // random letters
 					for _, secret := range []string{"pq:", "db1", "SELECT", "authentication", "goroutine", ".go:"} {
 						if strings.Contains(got.body, secret) {
 							t.Errorf("%s: page holds %q", act, secret)

@@ -113,7 +113,7 @@ func TestClients_ModAuthOpenIDC(t *testing.T) {
 		inst := Install(t, engine, outside)
 		inst.CLI(t, "", "migrate", "up")
 		alice := inst.NewUser(t, "--email", "alice@example.com")
-		port := freePort(t)
+		port := FreePort(t)
 		site := "http://localhost:" + port
 		app := inst.WebClient(t, "--skip-consent", "--redirect-uri", site+"/secure/redirect_uri", "--post-logout-redirect-uri", site+"/bye.html",
 			"--backchannel-logout-uri", "http://127.0.0.1:"+port+"/secure/redirect_uri?logout=backchannel")

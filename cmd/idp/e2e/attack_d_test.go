@@ -401,6 +401,9 @@ func TestAttack_D_Pages(t *testing.T) {
 					t.Errorf("%s: status %d, request %s", path, a.Status, id)
 				}
 				seen[id] = true
+				if menu, ok := a.FindForm("display-form"); ok { // where to come back to is sealed: random letters
+					a.Body = strings.ReplaceAll(a.Body, menu.Fields.Get("to"), "")
+				}
 				if found := told.FindString(a.Body); found != "" || strings.Contains(a.Body, secret) || len(hostname) > 3 && strings.Contains(a.Body, hostname) || strings.Contains(a.Body, plain.ID) {
 					t.Errorf("%s: the page tells too much (%s)", path, found)
 				}

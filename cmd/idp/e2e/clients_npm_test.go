@@ -147,7 +147,7 @@ func TestClients_OpenIDClientListens(t *testing.T) {
 		inst := Install(t, engine, outside)
 		inst.CLI(t, "", "migrate", "up")
 		alice := inst.NewUser(t)
-		port := freePort(t)
+		port := FreePort(t)
 		listener := "http://127.0.0.1:" + port
 		app := inst.WebClient(t, "--redirect-uri", listener+"/callback", "--post-logout-redirect-uri", goodbye, "--backchannel-logout-uri", listener+"/logout")
 		b := inst.Start(t).NewBrowser(t)

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,7 +119,7 @@ func InstallEmpty(t testing.TB, engine string, extra map[string]string) *Install
 	t.Helper()
 	dir := t.TempDir()
 	inst := &Installation{
-		Issuer:  "http://localhost:" + freePort(t),
+		Issuer:  "http://localhost:" + FreePort(t),
 		Engine:  engine,
 		DataDir: filepath.Join(dir, "data"),
 	}
@@ -194,9 +195,9 @@ func (i *Installation) Launch(t testing.TB, extra map[string]string) *Node {
 	}
 	addr := "127.0.0.1:" + issuer.Port()
 	if taken(addr) {
-		addr = "127.0.0.1:" + freePort(t)
+		addr = "127.0.0.1:" + FreePort(t)
 	}
-	management := "127.0.0.1:" + freePort(t)
+	management := "127.0.0.1:" + FreePort(t)
 	n := &Node{Installation: i, Addr: addr, Management: "http://" + management, logs: &logBuffer{}, exited: make(chan struct{})}
 	n.HTTP = n.Client("")
 	n.cmd = exec.Command(Binary(t), "serve")
@@ -389,15 +390,29 @@ func (i *Installation) JSON(t testing.TB, into any, stdin string, args ...string
 // poll, and two seconds are what is promised.
 func Settle() { time.Sleep(1200 * time.Millisecond) }
 
-func freePort(t testing.TB) string {
+// Ports are dealt out one after the other below those that the system gives to
+// connections, from a place of each process's own: a port that is free now is
+// still free when a server takes it.
+const firstPort, lastPort = 10000, 29999
+
+var nextPort = func() *atomic.Int64 {
+	var n atomic.Int64
+	n.Store(int64(os.Getpid()) * 97) // far from that of a process started beside it
+	return &n
+}()
+
+// FreePort returns a port that nobody listens on.
+func FreePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := strconv.FormatInt(firstPort+nextPort.Add(1)%(lastPort-firstPort+1), 10)
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
 func taken(addr string) bool {
