@@ -12,17 +12,23 @@ import (
 	"idp/internal/tokens"
 )
 
+// storeToMigrate opens the configured database as it is, whatever its schema.
+func (a *app) storeToMigrate(cmd *cobra.Command) (*Config, *store.Store, error) {
+	cfg, err := loadConfig(a.sources(cmd))
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := a.openStore(cmd.Context(), cfg, a.logger(cfg.Log, new(slog.LevelVar)), false)
+	return cfg, s, err
+}
+
 func (a *app) migrateCommand() *cobra.Command {
 	up := &cobra.Command{
 		Use:   "up",
 		Short: "Bring the database to this program's schema",
 		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(a.sources(cmd))
-			if err != nil {
-				return err
-			}
-			s, err := a.openStore(cmd.Context(), cfg, a.logger(cfg.Log, new(slog.LevelVar)), false)
+			cfg, s, err := a.storeToMigrate(cmd)
 			if err != nil {
 				return err
 			}
@@ -55,11 +61,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		Short: "List the migrations, and which of them the database has",
 		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(a.sources(cmd))
-			if err != nil {
-				return err
-			}
-			s, err := a.openStore(cmd.Context(), cfg, a.logger(cfg.Log, new(slog.LevelVar)), false)
+			_, s, err := a.storeToMigrate(cmd)
 			if err != nil {
 				return err
 			}
@@ -101,11 +103,7 @@ func (a *app) migrateCommand() *cobra.Command {
 			"  idp migrate grant idp_server",
 		Args: exactly("ROLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := loadConfig(a.sources(cmd))
-			if err != nil {
-				return err
-			}
-			s, err := a.openStore(cmd.Context(), cfg, a.logger(cfg.Log, new(slog.LevelVar)), false)
+			_, s, err := a.storeToMigrate(cmd)
 			if err != nil {
 				return err
 			}

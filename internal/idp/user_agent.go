@@ -9,6 +9,16 @@ func DescribeUserAgent(userAgent string) (browser, system string) {
 	return firstMark(userAgent, browserMarks), firstMark(userAgent, systemMarks)
 }
 
+// DeviceName is what DescribeUserAgent knows in one line, such as "Firefox,
+// Linux"; empty for nothing.
+func DeviceName(userAgent string) string {
+	browser, system := DescribeUserAgent(userAgent)
+	if browser == "" || system == "" {
+		return browser + system
+	}
+	return browser + ", " + system
+}
+
 // mark is a part of the header that only one product sends, among those after
 // it in the list.
 type mark struct{ part, name string }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -96,8 +95,7 @@ func (l *Login) rememberDevice(w http.ResponseWriter, r *http.Request, user idp.
 // The first device of all is no news to anybody.
 func (l *Login) newDeviceMail(ctx context.Context, user idp.User, now time.Time) []idp.SealedMail {
 	request := idp.RequestFrom(ctx)
-	browser, system := idp.DescribeUserAgent(request.UserAgent)
-	m, ok := user.Mail(idp.NewDeviceMail{At: now, Device: strings.Join(nonEmpty(browser, system), ", "), RemoteAddr: request.RemoteAddr})
+	m, ok := user.Mail(idp.NewDeviceMail{At: now, Device: idp.DeviceName(request.UserAgent), RemoteAddr: request.RemoteAddr})
 	if !ok {
 		return nil
 	}
@@ -114,10 +112,6 @@ func (l *Login) newDeviceMail(ctx context.Context, user idp.User, now time.Time)
 		return nil
 	}
 	return []idp.SealedMail{sealed}
-}
-
-func nonEmpty(words ...string) []string {
-	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
 }
 
 // dropDeviceCookies makes room for one more, so that a browser many people use

@@ -66,11 +66,7 @@ func (l *Login) ServeSetupPasskey(w http.ResponseWriter, r *http.Request) {
 }
 
 func (l *Login) showSetupPasskey(w http.ResponseWriter, r *http.Request) error {
-	flow, err := l.linkedOrNew(w, r)
-	if err != nil {
-		return err
-	}
-	s, err := l.settingUp(w, r, flow)
+	s, err := l.openSetup(w, r)
 	if s == nil || err != nil {
 		return err
 	}
@@ -91,16 +87,12 @@ func (l *Login) setupPasskeyPage(w http.ResponseWriter, r *http.Request, status 
 }
 
 func (l *Login) setUpPasskey(w http.ResponseWriter, r *http.Request) error {
-	form, flow, err := l.submitted(w, r)
-	if err != nil {
-		return err
-	}
-	s, err := l.settingUp(w, r, flow)
+	form, s, err := l.submittedSetup(w, r)
 	if s == nil || err != nil {
 		return err
 	}
 	name := form.Get("name")
-	_, factors, err := l.Enrolments.FinishPasskeyRegistration(r.Context(), s.held.User, flow.Browser,
+	_, factors, err := l.Enrolments.FinishPasskeyRegistration(r.Context(), s.held.User, s.flow.Browser,
 		form.Get(passkeyState), name, []byte(form.Get(passkeyResponse)))
 	var invalid *idp.InvalidError
 	switch {

@@ -77,6 +77,25 @@ func (l *Login) settingUp(w http.ResponseWriter, r *http.Request, flow idp.Flow)
 	return s, err
 }
 
+// openSetup is settingUp for whoever opens a page.
+func (l *Login) openSetup(w http.ResponseWriter, r *http.Request) (*setup, error) {
+	flow, err := l.linkedOrNew(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return l.settingUp(w, r, flow)
+}
+
+// submittedSetup is settingUp for whoever sends a form, with its fields.
+func (l *Login) submittedSetup(w http.ResponseWriter, r *http.Request) (url.Values, *setup, error) {
+	form, flow, err := l.submitted(w, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := l.settingUp(w, r, flow)
+	return form, s, err
+}
+
 // confirmToSetUp sends the browser to prove what is missing, and back to the
 // page, or to the application that waits, which leads there again.
 func (l *Login) confirmToSetUp(w http.ResponseWriter, r *http.Request, flow idp.Flow, held *idp.AuthorizationContext, factors *idp.Factors) error {
@@ -106,11 +125,7 @@ func (l *Login) linkedOrNew(w http.ResponseWriter, r *http.Request) (idp.Flow, e
 func (s *setup) here(path string) string { return path + "?flow=" + url.QueryEscape(s.sealed) }
 
 func (l *Login) showSetup(w http.ResponseWriter, r *http.Request) error {
-	flow, err := l.linkedOrNew(w, r)
-	if err != nil {
-		return err
-	}
-	s, err := l.settingUp(w, r, flow)
+	s, err := l.openSetup(w, r)
 	if s == nil || err != nil {
 		return err
 	}
@@ -128,11 +143,7 @@ func (l *Login) showSetup(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (l *Login) showSetupAuthenticator(w http.ResponseWriter, r *http.Request) error {
-	flow, err := l.linkedOrNew(w, r)
-	if err != nil {
-		return err
-	}
-	s, err := l.settingUp(w, r, flow)
+	s, err := l.openSetup(w, r)
 	if s == nil || err != nil {
 		return err
 	}
@@ -154,11 +165,7 @@ func (l *Login) authenticatorPage(w http.ResponseWriter, r *http.Request, status
 }
 
 func (l *Login) setUpAuthenticator(w http.ResponseWriter, r *http.Request) error {
-	form, flow, err := l.submitted(w, r)
-	if err != nil {
-		return err
-	}
-	s, err := l.settingUp(w, r, flow)
+	form, s, err := l.submittedSetup(w, r)
 	if s == nil || err != nil {
 		return err
 	}
@@ -203,11 +210,7 @@ func (l *Login) setUp(w http.ResponseWriter, r *http.Request, s *setup, factors 
 }
 
 func (l *Login) showSetupRecoveryCodes(w http.ResponseWriter, r *http.Request) error {
-	flow, err := l.linkedOrNew(w, r)
-	if err != nil {
-		return err
-	}
-	s, err := l.settingUp(w, r, flow)
+	s, err := l.openSetup(w, r)
 	if s == nil || err != nil {
 		return err
 	}

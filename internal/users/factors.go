@@ -150,20 +150,9 @@ func (f *Factors) telling(ctx context.Context, event idp.Event, user idp.User, f
 		return event
 	}
 	request := idp.RequestFrom(ctx)
-	browser, system := idp.DescribeUserAgent(request.UserAgent)
-	m, ok := user.Mail(idp.FactorChangedMail{
-		Factor: factor, Change: change, At: event.At,
-		Device: strings.TrimPrefix(strings.TrimSuffix(browser+", "+system, ", "), ", "), RemoteAddr: request.RemoteAddr,
+	event.Mail = notice(ctx, f.mail, f.logger, event.At, &user, idp.FactorChangedMail{
+		Factor: factor, Change: change, At: event.At, Device: idp.DeviceName(request.UserAgent), RemoteAddr: request.RemoteAddr,
 	})
-	if !ok {
-		return event
-	}
-	sealed, err := f.mail.SealMail(event.At, m)
-	if err != nil {
-		f.logger.WarnContext(ctx, "notice not sealed", "user_id", user.ID, "error", err)
-		return event
-	}
-	event.Mail = append(event.Mail, sealed)
 	return event
 }
 

@@ -123,7 +123,7 @@ func (s *Self) ChangePassword(ctx context.Context, user idp.User, from idp.Where
 	// 3. From now on.
 	now := s.now()
 	event := s.event(now, idp.EventUserPasswordSet, user.ID, from)
-	event.Mail = s.notice(ctx, now, &user, idp.PasswordChangedMail{At: now, Device: from.Device, RemoteAddr: idp.RequestFrom(ctx).RemoteAddr})
+	event.Mail = notice(ctx, s.mail, s.logger, now, &user, idp.PasswordChangedMail{At: now, Device: from.Device, RemoteAddr: idp.RequestFrom(ctx).RemoteAddr})
 	if err := s.store.SetPassword(ctx, user.ID, hash, now, event); err != nil {
 		return time.Time{}, fmt.Errorf("users: change a password: %w", err)
 	}
@@ -272,14 +272,14 @@ func (s *Self) event(at time.Time, kind idp.EventKind, userID string, from idp.W
 
 // notice is the message to the person, if they have an address that is known to
 // be theirs. What happened counts whatever becomes of it.
-func (s *Self) notice(ctx context.Context, now time.Time, user *idp.User, message idp.MailMessage) []idp.SealedMail {
+func notice(ctx context.Context, mail MailSealer, logger *slog.Logger, at time.Time, user *idp.User, message idp.MailMessage) []idp.SealedMail {
 	m, ok := user.Mail(message)
 	if !ok {
 		return nil
 	}
-	sealed, err := s.mail.SealMail(now, m)
+	sealed, err := mail.SealMail(at, m)
 	if err != nil {
-		s.logger.WarnContext(ctx, "notice not sealed", "user_id", user.ID, "error", err)
+		logger.WarnContext(ctx, "notice not sealed", "user_id", user.ID, "error", err)
 		return nil
 	}
 	return []idp.SealedMail{sealed}

@@ -133,15 +133,22 @@ func (a *Answer) HasID(id string) bool {
 // Button returns the name and value of the button or input with that id.
 func (a *Answer) Button(t testing.TB, id string) (name, value string) {
 	t.Helper()
+	n := a.element(t, id)
+	return attr(n, "name"), attr(n, "value")
+}
+
+// element returns the element with that id.
+func (a *Answer) element(t testing.TB, id string) *html.Node {
+	t.Helper()
 	root, err := html.Parse(strings.NewReader(a.Body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := findID(root, id)
 	if n == nil {
-		t.Fatalf("no button %q on the page:\n%s", id, a.Body)
+		t.Fatalf("nothing called %q on the page:\n%s", id, a.Body)
 	}
-	return attr(n, "name"), attr(n, "value")
+	return n
 }
 
 func findID(n *html.Node, id string) *html.Node {

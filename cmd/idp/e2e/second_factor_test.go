@@ -58,14 +58,6 @@ func (a *app) wrongCode(t testing.TB) string {
 // textOf returns the text inside the element with that id.
 func (a *Answer) textOf(t testing.TB, id string) string {
 	t.Helper()
-	root, err := html.Parse(strings.NewReader(a.Body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := findID(root, id)
-	if n == nil {
-		t.Fatalf("no %q on the page:\n%s", id, a.Body)
-	}
 	var text strings.Builder
 	var walk func(*html.Node)
 	walk = func(n *html.Node) {
@@ -76,7 +68,7 @@ func (a *Answer) textOf(t testing.TB, id string) string {
 			walk(c)
 		}
 	}
-	walk(n)
+	walk(a.element(t, id))
 	return strings.TrimSpace(text.String())
 }
 
@@ -279,15 +271,7 @@ func TestSignInPolicy(t *testing.T) {
 // link returns the address that the link with that id leads to.
 func (a *Answer) link(t testing.TB, id string) string {
 	t.Helper()
-	root, err := html.Parse(strings.NewReader(a.Body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := findID(root, id)
-	if n == nil {
-		t.Fatalf("no link %q on the page:\n%s", id, a.Body)
-	}
-	target, err := a.URL.Parse(attr(n, "href"))
+	target, err := a.URL.Parse(attr(a.element(t, id), "href"))
 	if err != nil {
 		t.Fatal(err)
 	}
