@@ -10,155 +10,18 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
 	"idp/web"
+	"idp/web/webtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-func layout(here string) web.Layout {
-	return web.Layout{Lang: "en", Host: "login.example.com", Here: here}
-}
-
-// samples holds every page in every shape that its template knows.
-func samples() map[string]any {
-	client := web.Client{
-		Name: "Calendar", Initial: "C",
-		Site: "https://calendar.example", Policy: "https://calendar.example/privacy", Terms: "https://calendar.example/terms",
-	}
-	account := web.Account{Name: "Alice Moreau", Username: "alice@example.com", Initial: "A"}
-	day := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
-	locked := func(section, here string) web.Frame {
-		return web.Frame{Layout: layout(here), Account: account, Flow: "sealed", Section: section}
-	}
-	own := func(section, here string) web.Frame {
-		f := locked(section, here)
-		f.Confirmed, f.Done = true, web.Say("own.saved")
-		return f
-	}
-	return map[string]any{
-		"login": web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed"},
-		"login_problem": web.LoginPage{
-			Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed", Username: "alice",
-			Problem: web.Say("login.no_match"),
-		},
-		"login_fields": web.LoginPage{
-			Layout: layout("/login?flow=sealed"), Flow: "sealed",
-			UsernameProblem: web.Say("login.username_missing"), PasswordProblem: web.Say("login.password_missing"),
-		},
-		"account": web.AccountPage{Layout: layout("/login?flow=sealed"), Client: &client, Account: account, Flow: "sealed"},
-		"recover": web.RecoverPage{Layout: layout("/recover?flow=sealed"), Flow: "sealed"},
-		"recover_problem": web.RecoverPage{
-			Layout: layout("/recover?flow=sealed"), Flow: "sealed", Problem: web.Say("login.username_missing"),
-		},
-		"recover_sent": web.NoticePage{
-			Layout: layout("/recover/sent?flow=sealed"), Title: web.Say("recover.sent_title"), Message: web.Say("recover.sent", "count", 15),
-			Hint: web.Say("recover.sent_hint"), Next: "/login?flow=sealed", NextText: web.Say("recover.back"),
-		},
-		"link_problem": web.NoticePage{
-			Layout: layout(""), Title: web.Say("link.dead_title"), Message: web.Say("link.dead"), Problem: true,
-			Next: "/recover", NextText: web.Say("link.again"),
-		},
-		"new_password": web.NewPasswordPage{Layout: layout("/recover/password?flow=sealed"), Flow: "sealed", Username: "alice", MinLength: 12},
-		"new_password_problem": web.NewPasswordPage{
-			Layout: layout("/recover/password?flow=sealed"), Flow: "sealed", Username: "alice", MinLength: 12,
-			Problem: web.Say("password.too_short", "count", 12),
-		},
-		"invitation": web.InvitationPage{
-			Layout: layout("/invitation?flow=sealed"), Flow: "sealed", Email: "alice@example.com", Username: "alice@example.com", MinLength: 12,
-		},
-		"invitation_fields": web.InvitationPage{
-			Layout: layout("/invitation?flow=sealed"), Flow: "sealed", Email: "alice@example.com", Name: "Alice", Username: "bob", MinLength: 12,
-			NameProblem: web.Say("invitation.name_refused", "count", 200), UsernameProblem: web.Say("invitation.username_refused"),
-			PasswordProblem: web.Say("password.too_short", "count", 12),
-		},
-		"verify": web.VerifyPage{Layout: layout("/verify?flow=sealed"), Flow: "sealed", Account: account, Address: "alice@new.example"},
-		"undo":   web.VerifyPage{Layout: layout("/verify/undo?flow=sealed"), Flow: "sealed", Account: account, Address: "alice@example.com", Undo: true},
-		"consent": web.ConsentPage{
-			Layout: layout("/consent?flow=anew"), Client: client, Account: account, Flow: "sealed", SwitchFlow: "anew",
-			Groups: []web.ScopeGroup{
-				{Scopes: []web.Scope{{Label: web.Say("scope.email"), Detail: web.Verbatim("alice@example.com")}}},
-				{Name: "Calendar API", Scopes: []web.Scope{{Label: web.Verbatim("Read your events")}, {Label: web.Verbatim("Change your events"), New: true}}},
-			},
-			Offline: true, ReturnsTo: web.Verbatim("calendar.example"), Rememberable: true,
-		},
-		"consent_changed": web.ConsentPage{
-			Layout: layout("/consent?flow=anew"), Client: web.Client{Name: "<script>alert(1)</script>", Initial: "S"},
-			Account: web.Account{Name: "bob", Initial: "B"}, Flow: "sealed", SwitchFlow: "anew",
-			Groups: []web.ScopeGroup{{Scopes: []web.Scope{{Label: web.Say("scope.openid")}}}}, Changed: true,
-		},
-		"logout":        web.LogoutPage{Layout: layout("/logout"), Account: account, Flow: "sealed"},
-		"logout_client": web.LogoutPage{Layout: layout("/logout"), Client: &client, Account: account, Flow: "sealed"},
-		"signed_out":    web.SignedOutPage{Layout: layout("/")},
-		"signed_out_back": web.SignedOutPage{
-			Layout: layout("/"), Client: &client, Back: "com.example.app:/bye?state=1", GoesOn: true,
-			Frames: []string{"https://mail.example/bye?iss=https%3A%2F%2Flogin.example.com&sid=s"},
-		},
-		"home": web.HomePage{Layout: layout("/")},
-		"own_profile": web.ProfilePage{
-			Frame: own("overview", "/account"), Email: "alice@example.com", Locale: "de",
-			Fields: []web.ProfileField{
-				{Claim: "name", Label: web.Say("profile.name"), Value: "Alice Moreau", Autocomplete: "name"},
-				{Claim: "zoneinfo", Label: web.Say("profile.zoneinfo"), Hint: web.Say("profile.zoneinfo_hint"), Autocomplete: "off", Left: true},
-			},
-		},
-		"own_security": web.SecurityPage{
-			Frame: own("security", "/account/security"), Username: "alice@example.com", HasPassword: true, MinPassword: 12, SetupFlow: "setup",
-			PasskeysAvailable: true,
-			Passkeys:          []web.OwnFactor{{ID: "cGFzc2tleQ", Name: "Calendar", Provider: "Calendar", Synced: true, CreatedAt: day, LastUsedAt: day, Used: true}},
-			Authenticators:    []web.OwnFactor{{ID: "YXBw", Name: "Calendar", CreatedAt: day}},
-			RecoveryCodes:     3,
-			Events:            []web.OwnEvent{{What: web.Say("event.consent_granted", "client", "Calendar"), At: day, Address: "192.0.2.1"}},
-			Accepted:          `{"rpId":"login.example.com"}`,
-		},
-		"own_security_locked": web.SecurityPage{Frame: locked("security", "/account/security"), Username: "alice", HasPassword: true, MinPassword: 12},
-		"own_security_problem": web.SecurityPage{
-			Frame: own("security", "/account/security"), Username: "alice", HasPassword: true, MinPassword: 12,
-			CurrentProblem: web.Say("security.current_wrong"), PasswordProblem: web.Say("password.common"),
-		},
-		"own_sessions": web.SessionsPage{
-			Frame: own("sessions", "/account/sessions"), Others: true,
-			Sessions: []web.OwnSession{
-				{ID: "b25l", Browser: web.Say("own.browser_on_system", "browser", "Firefox", "system", "Linux"), Address: "192.0.2.1", Current: true, CreatedAt: day, LastSeenAt: day},
-				{ID: "dHdv", Browser: web.Say("own.unknown_browser"), CreatedAt: day, LastSeenAt: day},
-			},
-			Devices: []web.OwnDevice{{ID: "b25l", Browser: web.Say("own.unknown_browser"), Address: "192.0.2.1", LastSeenAt: day, TrustedUntil: day}},
-		},
-		"own_applications": web.ApplicationsPage{
-			Frame:        own("applications", "/account/applications"),
-			Applications: []web.OwnApplication{{ID: "calendar", Client: client, Scopes: []*web.Text{web.Say("scope.email")}, Offline: true, GrantedAt: day}},
-		},
-		"own_data":        web.DataPage{Frame: own("data", "/account/data")},
-		"own_data_locked": web.DataPage{Frame: locked("data", "/account/data")},
-		"error": web.ErrorPage{
-			Layout: layout("/oauth2/auth?x=1"), Heading: web.Say("error.heading"), Message: web.Say("error.client_unknown"),
-			Code: "invalid_request", RequestID: "req-1",
-		},
-		"error_again": web.ErrorPage{
-			Layout: layout(""), Heading: web.Say("error.heading"), Message: web.Say("error.flow_expired"),
-			Again: "/oauth2/auth?flow=sealed", RequestID: "req-1",
-		},
-		"error_return": web.ErrorReturnPage{
-			Layout: layout(""), Heading: web.Say("error.heading"), Client: client, Message: web.Say("error_return.may_not_have"),
-			Code: "invalid_scope", ReturnsTo: web.Verbatim("calendar.example"), RequestID: "req-1",
-			Link: "https://calendar.example/cb?error=invalid_scope&state=1",
-		},
-		"error_return_post": web.ErrorReturnPage{
-			Layout: layout(""), Heading: web.Say("error.heading"), Client: web.Client{Name: "<b>Bank</b>", Initial: "B"}, Message: web.Say("error_return.may_not_have"),
-			Code: "invalid_scope", ReturnsTo: web.Say("place.computer"), RequestID: "req-1",
-			Action: "https://evil.example/cb", Fields: []web.Field{{Name: "error", Value: "invalid_scope"}, {Name: "state", Value: `"><script>`}},
-		},
-		"form_post": web.FormPostPage{
-			Layout: layout(""), Action: "https://calendar.example/callback", Fields: []web.Field{{Name: "code", Value: "c&d"}},
-		},
-		"check_session": web.CheckSessionPage{Layout: layout(""), Cookie: "idp_session_state"},
-		"error_bare":    web.ErrorPage{Layout: layout("/nowhere"), Heading: web.Say("error.heading_internal"), Message: web.Say("error.internal")},
-	}
-}
+// samples are what webtest.Samples holds, in English.
+func samples() map[string]any { return webtest.Samples("en") }
 
 func pages(t *testing.T) *web.Pages {
 	t.Helper()

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/net/html"
 
 	"idp/web"
+	"idp/web/webtest"
 )
 
 // catalogue reads a language's file as it is: the texts by key, plural forms
@@ -213,9 +214,9 @@ func templateNames(t *testing.T) []string {
 func TestPages_InEveryLanguage(t *testing.T) {
 	p := pages(t)
 	for _, tag := range tags {
-		for name, page := range samples() {
+		for name, page := range webtest.Samples(tag) {
 			t.Run(tag+"/"+name, func(t *testing.T) {
-				body := render(t, p, inLanguage(t, page, tag))
+				body := render(t, p, page)
 				direction := map[bool]string{true: "rtl", false: "ltr"}[tag == "ar"]
 				if name != "check_session" && !strings.Contains(body, `<html lang="`+tag+`" dir="`+direction+`">`) {
 					t.Errorf("page begins with %.80s", body)
@@ -257,77 +258,6 @@ func foreign(node *html.Node) bool {
 		}
 	}
 	return false
-}
-
-func inLanguage(t *testing.T, page any, tag string) any {
-	t.Helper()
-	switch page := page.(type) {
-	case web.LoginPage:
-		page.Lang = tag
-		return page
-	case web.RecoverPage:
-		page.Lang = tag
-		return page
-	case web.NewPasswordPage:
-		page.Lang = tag
-		return page
-	case web.InvitationPage:
-		page.Lang = tag
-		return page
-	case web.VerifyPage:
-		page.Lang = tag
-		return page
-	case web.NoticePage:
-		page.Lang = tag
-		return page
-	case web.AccountPage:
-		page.Lang = tag
-		return page
-	case web.ConsentPage:
-		page.Lang = tag
-		for i, group := range page.Groups {
-			page.Groups[i].Scopes = slices.Clone(group.Scopes)
-		}
-		return page
-	case web.LogoutPage:
-		page.Lang = tag
-		return page
-	case web.SignedOutPage:
-		page.Lang = tag
-		return page
-	case web.CheckSessionPage:
-		page.Lang = tag
-		return page
-	case web.HomePage:
-		page.Lang = tag
-		return page
-	case web.ProfilePage:
-		page.Lang = tag
-		return page
-	case web.SecurityPage:
-		page.Lang = tag
-		return page
-	case web.SessionsPage:
-		page.Lang = tag
-		return page
-	case web.ApplicationsPage:
-		page.Lang = tag
-		return page
-	case web.DataPage:
-		page.Lang = tag
-		return page
-	case web.FormPostPage:
-		page.Lang = tag
-		return page
-	case web.ErrorPage:
-		page.Lang = tag
-		return page
-	case web.ErrorReturnPage:
-		page.Lang = tag
-		return page
-	}
-	t.Fatalf("a %T is no page of the samples", page)
-	return nil
 }
 
 func words(t *testing.T, further ...fs.FS) *web.Words {

@@ -37,6 +37,7 @@ var importTable = map[string]struct {
 	"internal/demo":            {[]string{"github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"}, "internal/demo is an application like any other: it knows its client libraries and nothing of this server"},
 	"migrations":               {nil, "migrations holds SQL files: it imports the standard library only"},
 	"web":                      {nil, "web holds pages: it imports the standard library only"},
+	"web/webtest":              {[]string{"web"}, "web/webtest fills in pages for tests"},
 }
 
 // doors names the one package that may import each library with a door.
