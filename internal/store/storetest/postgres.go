@@ -40,15 +40,80 @@ func Postgres(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	return create(t, server, "")
+}
+
+func create(t *testing.T, server, like string) string {
+	t.Helper()
 	name := "idp_test_" + strings.ToLower(rand.Text())
-	administer(t, server, "CREATE DATABASE "+name)
+	administer(t, server, "CREATE DATABASE "+name+like)
 	t.Cleanup(func() { administer(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
-	u, err := url.Parse(server)
+	address, err := at(server, name)
 	if err != nil {
 		t.Fatal("IDP_TEST_DATABASE_URL is no URL")
 	}
-	u.Path = "/" + name
-	return u.String()
+	return address
+}
+
+// at is the address of a database of the server.
+func at(server, database string) (string, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return "", err
+	}
+	u.Path = "/" + database
+	return u.String(), nil
+}
+
+const templateName = "idp_test_template"
+
+// template is the database that others are copied from: migrated by the first
+// test that asks, with no connection to it from then on.
+var template = sync.OnceValue(func() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	server, err := cluster()
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }() // the statement's error is the one that matters
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+templateName); err != nil {
+		return err
+	}
+	address, err := at(server, templateName)
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, store.Config{URL: address, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = s.Migrate(ctx)
+	return err
+})
+
+// PostgresMigrated is Postgres with the schema in place, which the process's own
+// cluster copies.
+func PostgresMigrated(t *testing.T) string {
+	t.Helper()
+	if os.Getenv("IDP_TEST_DATABASE_URL") != "" {
+		database := Postgres(t)
+		Migrated(t, store.Config{URL: database}).Close()
+		return database
+	}
+	server, err := cluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := template(); err != nil {
+		t.Fatal(err)
+	}
+	return create(t, server, " TEMPLATE "+templateName)
 }
 
 // Serving migrates the database as the role of its URL, makes a role that may

@@ -18,11 +18,19 @@ import (
 // uses, closed when the test ends.
 func Run(t *testing.T, f func(t *testing.T, open func(t *testing.T) *store.Store)) {
 	t.Helper()
-	Engines(t, func(t *testing.T, url func(t *testing.T) string) {
-		f(t, func(t *testing.T) *store.Store {
+	open := func(url func(t *testing.T) string) func(t *testing.T) *store.Store {
+		return func(t *testing.T) *store.Store {
 			t.Helper()
 			return Migrated(t, store.Config{URL: url(t)})
-		})
+		}
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		f(t, open(SQLite))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		f(t, open(PostgresMigrated))
 	})
 }
 
