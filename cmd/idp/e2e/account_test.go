@@ -71,8 +71,8 @@ func wantAccount(t testing.TB, a *Answer, done string) {
 // take back what they allowed. What that ends is dead on every node, and the
 // applications are told.
 func TestAccount(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, outside)
 		inst.CLI(t, "", "migrate", "up")
 		alice := inst.NewUser(t, "--email", "alice@example.com", "--email-verified", "--name", "Alice Moreau")
@@ -311,8 +311,8 @@ func TestAccount(t *testing.T) {
 // Whoever has a second factor confirms with it, also on a device that stands in
 // for it at the sign-in. Taking one away ends all other sessions.
 func TestAccount_SecondFactor(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel() // it waits for codes
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		alice := inst.NewUser(t)

@@ -10,6 +10,7 @@ import (
 // The pages that links lead to, in both themes, at both widths, and from right
 // to left.
 func TestChromium_Accounts(t *testing.T) {
+	t.Parallel()
 	checker, browser := axe(t), chromium(t)
 	inst := Install(t, "sqlite", nil)
 	inst.CLI(t, "", "migrate", "up")

@@ -109,6 +109,7 @@ func startApache(t *testing.T, port string, n *Node, c Client) {
 // A page behind Debian's mod_auth_openidc, which knows this server by its
 // metadata alone: sign-in, sign-out from there, sign-out from here.
 func TestClients_ModAuthOpenIDC(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, outside)
 		inst.CLI(t, "", "migrate", "up")

@@ -193,6 +193,7 @@ func (n *Node) wantQuiet(t testing.TB, secrets ...string) {
 // A redirect URI is trusted when it is registered, byte for byte, and the
 // person is shown a page in every other case.
 func TestAttack_A_RedirectURI(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)

@@ -14,8 +14,8 @@ import (
 // Parameters other than client_id and redirect_uri are checked strictly, and
 // what is wrong with them is told to the client.
 func TestAttack_B_Parameters(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel() // most of it is waiting
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)
 		web := inst.WebClient(t, "--skip-consent")
@@ -345,6 +345,7 @@ func cookie(t testing.TB, b *Browser, name string) string {
 
 // What an authorization request may ask for, and gets.
 func TestAuthorize_Rules(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		alice, bob := inst.NewUser(t, "--name", "Alice"), inst.NewUser(t)

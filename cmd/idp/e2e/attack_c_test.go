@@ -16,6 +16,7 @@ import (
 // A request object counts when this client signed it for this issuer just now,
 // and is otherwise none: by authorize and by the pushed endpoint alike.
 func TestAttack_C_RequestObjects(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)

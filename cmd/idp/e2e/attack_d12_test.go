@@ -61,8 +61,8 @@ func (a *Answer) wantReturnAsked(t testing.TB, host string) (target string, fiel
 // An error does not carry anybody to a client that nobody vouches for: they are
 // told where it leads, and go or stay.
 func TestAttack_D12_PhishingRamp(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel() // it waits for commands to be seen
 		inst := Install(t, engine, map[string]string{
 			"IDP_REGISTRATION_MODE": "open", "IDP_REGISTRATION_SECURITY_PROFILE": "oidc-legacy", "IDP_REGISTRATION_PER_HOUR": "10000",
 		})

@@ -86,6 +86,7 @@ func swap(s string, i int) string {
 // The pages on which people act do what the person in front of them wants, and
 // nobody else.
 func TestAttack_D_Pages(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		const markup = `<script>alert(1)</script><img src=x onerror=alert(1)>"'`
@@ -456,6 +457,7 @@ func TestAttack_D_Pages(t *testing.T) {
 
 // Behind TLS the cookies are for this host alone, and only over TLS.
 func TestAttack_D09_HostPrefix(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, map[string]string{"IDP_ISSUER": "https://id.example"})
 		alice := inst.NewUser(t)
@@ -501,6 +503,7 @@ func TestAttack_D09_HostPrefix(t *testing.T) {
 // Guessing passwords is limited per account and per address, whoever asks in
 // parallel, and no answer tells which user names exist.
 func TestLogin_Guessing(t *testing.T) {
+	t.Parallel()
 	const parallel, perAccount, perAddress = 200, 5, 20
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)

@@ -12,7 +12,6 @@ import (
 func TestAttack_E01_oidcc_codereuse_30seconds(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)
 		web, opaque := inst.WebClient(t), inst.WebClient(t, "--access-token-format", "opaque")

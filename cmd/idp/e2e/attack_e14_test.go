@@ -51,8 +51,8 @@ func (i *Installation) stored(t testing.TB) string {
 // When a key does not sign, half an answer signed already, nothing is issued
 // and nothing stored; once it signs again, what was presented is still good.
 func TestAttack_E14_SignerFailsMidIssue(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel() // it waits for keys to be seen
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)
 		eddsa := []string{"--id-token-signed-response-alg", "EdDSA", "--userinfo-signed-response-alg", "EdDSA"}

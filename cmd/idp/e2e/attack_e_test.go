@@ -326,7 +326,6 @@ func misspellings(token string) []string {
 func TestAttack_E(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		alice := inst.NewUser(t)
@@ -602,7 +601,6 @@ func TestAttack_E12_EndedInBetween(t *testing.T) {
 	}
 	bad := http.StatusBadRequest
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		api := inst.NewResource(t, []string{"orders:read=Read", "orders:write=Write"})
@@ -751,7 +749,6 @@ func TestAttack_E12_EndedInBetween(t *testing.T) {
 func TestAttack_E14_DatabaseFailsMidIssue(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		alice := inst.NewUser(t)

@@ -14,7 +14,6 @@ import (
 func TestAttack_F(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		orders := inst.NewResource(t, []string{"orders:read=Read", "orders:write=Write"})
@@ -240,7 +239,6 @@ func TestAttack_F06_ShortLives(t *testing.T) {
 	t.Parallel()
 	const code, idle, absolute, grace = 4 * time.Second, 4 * time.Second, 9 * time.Second, time.Second
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, map[string]string{
 			"IDP_LIFETIMES_CODE": code.String(), "IDP_LIFETIMES_REFRESH_IDLE": idle.String(),
 			"IDP_LIFETIMES_REFRESH_ABSOLUTE": absolute.String(), "IDP_LIFETIMES_REFRESH_GRACE": grace.String(),

@@ -12,6 +12,7 @@ import (
 
 // Client authentication by secret.
 func TestAttack_G(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")

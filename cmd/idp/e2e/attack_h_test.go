@@ -189,7 +189,6 @@ func forgeries(t testing.TB, set *jose.JSONWebKeySet, good string) map[string]st
 func TestAttack_H(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		api := inst.NewResource(t, []string{"orders:read=Read"})

@@ -12,7 +12,6 @@ import (
 func TestAttack_I(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		api := inst.NewResource(t, []string{"orders:read=Read"})

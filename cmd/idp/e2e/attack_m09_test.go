@@ -9,8 +9,8 @@ import (
 // An identifier that is taken again stands for another client: nothing of the
 // one before it passes on.
 func TestAttack_M09_TakenAgain(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel() // it waits for commands to be seen
 		inst := Install(t, engine, map[string]string{"IDP_REGISTRATION_MODE": "open"})
 		alice := inst.NewUser(t)
 		confidential := inst.WebClient(t)

@@ -23,6 +23,7 @@ func statementClaims(issuer string, changes fields) fields {
 // Software statements count when a trusted issuer signed them, and then more
 // than what stands beside them (RFC 7591 section 2.3).
 func TestAttack_M04_SoftwareStatements(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		host := NewHost(t)
 		key, rsa, remote, foreign := NewClientKey(t, "ES256"), NewClientKey(t, "RS256"), NewClientKey(t, "PS256"), NewClientKey(t, "ES256")
@@ -164,8 +165,8 @@ func (n *Node) registerTogether(t testing.TB, field string, values []string) map
 
 // The lines of group M that need nothing but open registration.
 func TestAttack_M_Registration(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel() // it waits for hosts that do not answer
 		host := newDocuments(t)
 		inst := Install(t, engine, host.trusted(t, map[string]string{"IDP_REGISTRATION_MODE": "open", "IDP_REGISTRATION_PER_HOUR": "10000"}))
 		alice := inst.NewUser(t)

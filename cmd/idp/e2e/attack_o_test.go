@@ -12,6 +12,7 @@ import (
 // that are forged or something else, tokens in the wrong place, scripts of
 // strangers. What only sign-out knows is in logout_test.go.
 func TestAttack_O(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, map[string]string{"IDP_REGISTRATION_MODE": "token", "IDP_OUTBOUND_ALLOW": outside["IDP_OUTBOUND_ALLOW"], "IDP_SECURITY_TXT_CONTACT": "mailto:security@example.com"})
 		inst.CLI(t, "", "migrate", "up")

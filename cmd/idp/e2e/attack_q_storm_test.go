@@ -23,7 +23,7 @@ func TestAttack_Q06_LoginStorm(t *testing.T) {
 		// A machine that is busy with other things, too, makes anything slow.
 		unnoticed = 250 * time.Millisecond
 	)
-	EachEngine(t, func(t *testing.T, engine string) {
+	EachEngineAlone(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, map[string]string{
 			"IDP_PASSWORDS_MEMORY_KIB": "65536", "IDP_PASSWORDS_MAX_CONCURRENT": fmt.Sprint(atOnce),
 			"IDP_SIGN_IN_FAILURES_PER_MINUTE": "1000000", "IDP_LOG_LEVEL": "error", "GOMEMLIMIT": fmt.Sprint(heapLimit),

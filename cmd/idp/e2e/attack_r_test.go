@@ -77,6 +77,7 @@ func statuses(answer string) []string {
 
 // What arrives on the wire has one meaning or none.
 func TestAttack_R_Transport(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)
@@ -522,8 +523,8 @@ func (n *Node) rss(t testing.TB) int {
 // What ends TLS itself speaks only what is strong, and bears what HTTP/2 lets
 // a client do.
 func TestAttack_R_TLS(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel() // most of it is waiting
 		inst, trust := installTLS(t, engine)
 		service := inst.NewClient(t, "--grant-type", "client_credentials")
 		node := inst.Start(t)

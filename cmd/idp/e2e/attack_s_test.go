@@ -57,7 +57,6 @@ func wantNoTrace(t *testing.T, what, sent string, a *Answer) {
 func TestAttack_S01_Injection(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		api := inst.NewResource(t, []string{"orders:read=Read"})
@@ -351,7 +350,6 @@ func guises(secret string) map[string]string {
 func TestAttack_S02_Canaries(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, map[string]string{"IDP_LOG_LEVEL": "debug"})
 		inst.CLI(t, "", "migrate", "up")
 		api := inst.NewResource(t, []string{"orders:read=Read"})
@@ -459,7 +457,6 @@ func TestAttack_S02_Canaries(t *testing.T) {
 func TestAttack_S04_MasterKey(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		alice, web := inst.NewUser(t), inst.WebClient(t)
@@ -512,7 +509,6 @@ func TestAttack_S04_MasterKey(t *testing.T) {
 func TestAttack_S05_OldBackup(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		alice := inst.NewUser(t)

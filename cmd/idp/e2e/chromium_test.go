@@ -318,6 +318,7 @@ func (b *tab) seenAs(page, axeSource string, looks []look) {
 // A person signs in to the demo application, says no, says yes, uses it and
 // leaves, with scripts and without.
 func TestChromium(t *testing.T) {
+	t.Parallel()
 	checker := axe(t)
 	browser := chromium(t)
 	for _, scripts := range []bool{true, false} {

@@ -9,6 +9,7 @@ import (
 // The claims parameter (OpenID Connect Core section 5.5): single claims by
 // name, in the ID token or at userinfo.
 func TestOIDC_oidcc_claims_essential(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")

@@ -20,6 +20,7 @@ import (
 
 // The server as programs with coreos/go-oidc and golang.org/x/oauth2 see it.
 func TestClients_Go(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
@@ -229,6 +230,7 @@ func (o opener) RoundTrip(r *http.Request) (*http.Response, error) {
 // with its key, opens what is encrypted to it, takes the answer by form post,
 // signs out, and hears of it. All addresses come from the metadata.
 func TestClients_GoWantsAll(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, map[string]string{"IDP_REGISTRATION_MODE": "open", "IDP_OUTBOUND_ALLOW": outside["IDP_OUTBOUND_ALLOW"]})
 		alice := inst.NewUser(t, "--name", "Alice Example", "--email", "alice@example.com")

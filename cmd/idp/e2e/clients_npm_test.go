@@ -78,6 +78,7 @@ func (b *Browser) opens(t *testing.T, u User) func(address string) string {
 
 // The server as JavaScript programs with openid-client and jose see it.
 func TestClients_OpenIDClient(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
@@ -107,6 +108,7 @@ func TestClients_OpenIDClient(t *testing.T) {
 
 // openid-client authenticates with a key, and opens what is encrypted to it.
 func TestClients_OpenIDClientWithKeys(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t, "--name", "Alice Example", "--email", "alice@example.com")
@@ -128,6 +130,7 @@ func TestClients_OpenIDClientWithKeys(t *testing.T) {
 
 // openid-client registers itself, and pushes a request object.
 func TestClients_OpenIDClientRegistersAndPushes(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, map[string]string{"IDP_REGISTRATION_MODE": "token"})
 		alice := inst.NewUser(t)
@@ -143,6 +146,7 @@ func TestClients_OpenIDClientRegistersAndPushes(t *testing.T) {
 // openid-client signs in by a form post, signs out, and hears of it at its back
 // channel.
 func TestClients_OpenIDClientListens(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, outside)
 		inst.CLI(t, "", "migrate", "up")

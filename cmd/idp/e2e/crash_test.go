@@ -30,6 +30,7 @@ const (
 // spent twice, no token leaves without its one audit row, and every client that
 // asks again within the grace goes on as if nothing had been.
 func TestKilledNodesLoseAndDoubleNothing(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)

@@ -9,6 +9,7 @@ import (
 
 // The three grants of the card, end to end, on both engines.
 func TestFlows(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")

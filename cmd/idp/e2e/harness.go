@@ -31,8 +31,21 @@ import (
 // Engines are what every behaviour is shown on.
 var Engines = []string{"sqlite", "postgres"}
 
-// EachEngine runs a test on both engines.
+// EachEngine runs a test on both engines, side by side. What it shares with the
+// other engine's run lies outside the function, where both may touch it.
 func EachEngine(t *testing.T, test func(t *testing.T, engine string)) {
+	t.Helper()
+	for _, engine := range Engines {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			test(t, engine)
+		})
+	}
+}
+
+// EachEngineAlone is EachEngine for a test that measures time or memory: one
+// engine after the other, and nothing beside it if the test is not parallel.
+func EachEngineAlone(t *testing.T, test func(t *testing.T, engine string)) {
 	t.Helper()
 	for _, engine := range Engines {
 		t.Run(engine, func(t *testing.T) { test(t, engine) })
@@ -106,7 +119,7 @@ const MasterKey = "dGVzdC1tYXN0ZXIta2V5LXRoYXQtZ3VhcmRzLW5vdGhpbmctMTIz"
 // tested is tested without further rights.
 func Install(t testing.TB, engine string, extra map[string]string) *Installation {
 	t.Helper()
-	inst := InstallEmpty(t, engine, extra)
+	inst := install(t, engine, extra, storetest.PostgresMigrated)
 	if engine == "postgres" {
 		inst.ServingURL = storetest.Serving(t.(*testing.T), inst.DatabaseURL)
 		inst.env["IDP_DATABASE_URL"] = inst.ServingURL
@@ -117,6 +130,11 @@ func Install(t testing.TB, engine string, extra map[string]string) *Installation
 // InstallEmpty is Install on an empty database, which belongs to idp's own role.
 func InstallEmpty(t testing.TB, engine string, extra map[string]string) *Installation {
 	t.Helper()
+	return install(t, engine, extra, storetest.Postgres)
+}
+
+func install(t testing.TB, engine string, extra map[string]string, postgres func(*testing.T) string) *Installation {
+	t.Helper()
 	dir := t.TempDir()
 	inst := &Installation{
 		Issuer:  "http://localhost:" + FreePort(t),
@@ -125,7 +143,7 @@ func InstallEmpty(t testing.TB, engine string, extra map[string]string) *Install
 	}
 	switch engine {
 	case "postgres":
-		inst.DatabaseURL = storetest.Postgres(t.(*testing.T)) // a cluster belongs to a test, not to a benchmark
+		inst.DatabaseURL = postgres(t.(*testing.T)) // a cluster belongs to a test, not to a benchmark
 	default:
 		inst.DatabaseURL = "sqlite:" + filepath.Join(dir, "data", "idp.db")
 	}

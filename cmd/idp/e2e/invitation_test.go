@@ -15,7 +15,6 @@ import (
 func TestAttack_Q21_InvitationOnce(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		server := mailtest.New(t, mailtest.Behaviour{})
 		inst := Install(t, engine, mailing(t, server))
 		inst.CLI(t, "", "migrate", "up")

@@ -57,6 +57,7 @@ var imageTag = regexp.MustCompile(`<img class="logo" src="([^"]*)"`)
 // People see the picture that the operator stored for a client, from here and
 // from nowhere else.
 func TestClientLogos(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)
@@ -156,6 +157,7 @@ func TestClientLogos(t *testing.T) {
 
 // How the picture looks where people see it.
 func TestClientLogos_InChromium(t *testing.T) {
+	t.Parallel()
 	checker, browser := axe(t), chromium(t)
 	inst := Install(t, "sqlite", nil)
 	alice := inst.NewUser(t, "--name", "Alice Example")

@@ -54,6 +54,7 @@ document.getElementById("op").addEventListener("load", function () {
 // Sign-in, session management and front-channel logout in a real browser, whose
 // policies a program without scripts knows nothing of.
 func TestOIDC_LogoutInChromium(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t, chromedp.IgnoreCertErrors)
 	EachEngine(t, func(t *testing.T, engine string) {
 		for _, scheme := range []string{"http", "https"} {

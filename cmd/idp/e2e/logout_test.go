@@ -69,6 +69,7 @@ func (a *Answer) wantAsked(t testing.TB) {
 var legacy = []string{"--security-profile", "oidc-legacy", "--pkce-optional", "--skip-consent", "--post-logout-redirect-uri", goodbye}
 
 func TestOIDC_oidcc_rp_initiated_logout(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
@@ -312,6 +313,7 @@ func TestOIDC_oidcc_rp_initiated_logout(t *testing.T) {
 // sessions, the cookie, a pending code, the refresh token and the access token
 // are dead on every node.
 func TestAttack_O04_O06_LogoutEndsEverything(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
@@ -524,6 +526,7 @@ func TestOIDC_oidcc_backchannel_rp_initiated_logout(t *testing.T) {
 // Attack O05: an application that hangs, refuses, redirects or lives inside
 // delays neither the logout nor another application.
 func TestAttack_O05_HangingClientDelaysNobody(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, outside)
 		inst.CLI(t, "", "migrate", "up")
@@ -573,6 +576,7 @@ func TestAttack_O05_HangingClientDelaysNobody(t *testing.T) {
 }
 
 func TestOIDC_oidcc_frontchannel_rp_initiated_logout(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
@@ -641,6 +645,7 @@ func (a *Answer) frames(t testing.TB) []string {
 }
 
 func TestOIDC_oidcc_session_management_rp_initiated_logout(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")

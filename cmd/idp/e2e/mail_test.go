@@ -52,7 +52,6 @@ func (n *Node) replayed(t testing.TB, b *Browser, c Client, u User) (first, live
 func TestAttack_F01_NoticeToThePerson(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		server := mailtest.New(t, mailtest.Behaviour{Mechanisms: "PLAIN LOGIN", Password: "relay-password-canary"})
 		settings := mailing(t, server)
 		settings["IDP_MAIL_USERNAME"], settings["IDP_MAIL_PASSWORD"] = "relay", "relay-password-canary"
@@ -131,7 +130,6 @@ func TestAttack_F01_NoticeToThePerson(t *testing.T) {
 func TestMailWithoutAServer(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		const address = "letter-canary@example.com"

@@ -30,8 +30,8 @@ func clientDocument(c Client, changes fields) fields {
 // (draft-ietf-oauth-client-id-metadata-document), and what becomes of those who
 // put something else there.
 func TestAttack_M10_MetadataDocuments(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel() // it waits for hosts that do not answer
 		host := NewHost(t)
 		var mu sync.Mutex
 		pages := map[string]http.HandlerFunc{}

@@ -41,6 +41,7 @@ func metadataSchema(t *testing.T) *jsonschema.Schema {
 // address that they name answers as what it is (OpenID Connect Discovery
 // section 3, RFC 8414 section 2).
 func TestOIDC_oidcc_discovery_endpoint_verification(t *testing.T) {
+	t.Parallel()
 	schema := metadataSchema(t)
 	EachEngine(t, func(t *testing.T, engine string) {
 		for name, settings := range map[string]map[string]string{

@@ -12,6 +12,7 @@ import (
 // OpenID Connect Core section 8.1: clients of different sectors know people by
 // different identifiers, wherever these stand, and always by the same.
 func TestOIDC_8_1_PairwiseSubjects(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		told := newReceiver(t, always(http.StatusOK))
 		inst := Install(t, engine, outside)

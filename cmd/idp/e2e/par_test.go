@@ -43,6 +43,7 @@ func (a *Answer) wantProblem(t testing.TB, status int, code string) {
 }
 
 func TestRFC9126_PushedAuthorizationRequests(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		alice := inst.NewUser(t)
@@ -229,6 +230,7 @@ func TestRFC9126_PushedAuthorizationRequests(t *testing.T) {
 
 // The server-wide switch, and a request_uri that nobody used in time.
 func TestAttack_C14_ExpiredRequestURI(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, map[string]string{
 			"IDP_REQUIRE_PUSHED_AUTHORIZATION_REQUESTS": "true", "IDP_LIFETIMES_PUSHED_REQUEST": "2s",

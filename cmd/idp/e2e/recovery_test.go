@@ -76,7 +76,6 @@ func wantDeadLink(t testing.TB, a *Answer) {
 func TestAttack_Q08_ResetLinkFromTheIssuerAlone(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		server := mailtest.New(t, mailtest.Behaviour{})
 		inst := Install(t, engine, mailing(t, server))
 		inst.CLI(t, "", "migrate", "up")
@@ -122,7 +121,6 @@ func TestAttack_Q08_ResetLinkFromTheIssuerAlone(t *testing.T) {
 func TestAttack_Q09_ResetLinkOnceAndNotForLong(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		server := mailtest.New(t, mailtest.Behaviour{})
 		inst := Install(t, engine, mailing(t, server))
 		inst.CLI(t, "", "migrate", "up")
@@ -192,7 +190,6 @@ func TestAttack_Q09_ResetLinkOnceAndNotForLong(t *testing.T) {
 func TestAttack_Q10_ResetGivesNothingElse(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		server := mailtest.New(t, mailtest.Behaviour{})
 		inst := Install(t, engine, mailing(t, server))
 		inst.CLI(t, "", "migrate", "up")
@@ -285,7 +282,6 @@ func TestAttack_Q10_ResetGivesNothingElse(t *testing.T) {
 func TestUserLink(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		carol := inst.NewUser(t)

@@ -329,6 +329,7 @@ func TestOIDC_oidcc_registration(t *testing.T) {
 // good for so many clients and so long; one address does not register without
 // end.
 func TestAttack_M01_Registration(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		t.Run("off", func(t *testing.T) {
 			node := Install(t, engine, nil).Start(t)

@@ -45,6 +45,7 @@ func halfHash(s string) string {
 
 // Response types and modes beyond what the certification's plans ask of them.
 func TestOIDC_ResponseTypesAndModes(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")

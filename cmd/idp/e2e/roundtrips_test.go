@@ -18,6 +18,7 @@ import (
 // The number of times that a request waits for the database, exactly: as the
 // log tells on both engines, and as it is on the wire to Postgres.
 func TestRoundTripsPerRequest(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		api := inst.NewResource(t, []string{"orders:read"})

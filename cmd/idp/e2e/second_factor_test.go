@@ -109,8 +109,8 @@ func wantSecondFactor(t testing.TB, page *Answer, status int) {
 // Whoever set up a second factor is asked for it, every code is good once, and
 // the tokens say what happened.
 func TestSecondFactor(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel() // it waits for codes
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		alice, bob := inst.NewUser(t, "--email", "alice@example.com", "--email-verified"), inst.NewUser(t)
@@ -219,8 +219,8 @@ func TestSecondFactor(t *testing.T) {
 // The sign-in policy asks people of a group for more, wherever they go, and
 // leads those who have nothing to set something up.
 func TestSignInPolicy(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel() // it waits for codes
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		alice, bob := inst.NewUser(t), inst.NewUser(t)
@@ -282,6 +282,7 @@ func (a *Answer) link(t testing.TB, id string) string {
 // with a password alone, and the answer for one with a second factor
 // (RFC 9470).
 func TestDev_StepUp(t *testing.T) {
+	t.Parallel()
 	d, _ := startDev(t, "127.0.0.1:0", "127.0.0.1:0")
 	jar, err := cookiejar.New(nil)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 // Where to report a vulnerability (RFC 9116).
 func TestRFC9116_SecurityTxt(t *testing.T) {
+	t.Parallel()
 	const path = "/.well-known/security.txt"
 	t.Run("without a contact there is none", func(t *testing.T) {
 		n := Install(t, "sqlite", nil).Start(t)

@@ -234,6 +234,7 @@ func TestDataFilesAreForTheirOwner(t *testing.T) {
 // SIGTERM: not ready first, then nothing new, what is in flight to its end,
 // the last audit rows, exit 0.
 func TestStopDrains(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, map[string]string{"IDP_DRAIN_DELAY": "1s", "IDP_AUDIT_MODE": "relaxed"})
 		service := inst.NewClient(t, "--grant-type", "client_credentials")

@@ -10,6 +10,7 @@ import (
 // Whose issuer an account is at, the same for accounts that exist and others
 // (OpenID Connect Discovery section 2, RFC 7033).
 func TestOIDC_webfinger(t *testing.T) {
+	t.Parallel()
 	inst := Install(t, "sqlite", nil)
 	inst.CLI(t, "", "migrate", "up")
 	alice := inst.NewUser(t)

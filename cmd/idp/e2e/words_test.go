@@ -27,6 +27,7 @@ func languageOf(t *testing.T, a *Answer) string {
 // ui_locales says in which languages the pages shall be, by preference, and one
 // that there are no words in is no error.
 func TestOIDC_oidcc_ui_locales_change_the_page(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		i := Install(t, engine, nil)
 		app, person := i.WebClient(t), i.NewUser(t)
@@ -100,6 +101,7 @@ func TestOIDC_oidcc_ui_locales_change_the_page(t *testing.T) {
 // The pages in a language from right to left, in one with long words, and in
 // the theme that was chosen against the device's.
 func TestChromium_Words(t *testing.T) {
+	t.Parallel()
 	checker, browser := axe(t), chromium(t)
 	d, _ := startDev(t, "127.0.0.1:0", "127.0.0.1:0")
 	for _, one := range []struct {
