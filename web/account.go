@@ -9,7 +9,7 @@ type Frame struct {
 	Layout
 	Account Account
 	Flow    string
-	Section string // overview, security, sessions, applications or data
+	Section string // overview, email, security, sessions, applications or data
 	// Confirmed says that the person may do what is dangerous now; they are
 	// asked to prove who they are first where they may not.
 	Confirmed     bool
@@ -42,6 +42,24 @@ func (p ProfilePage) Spoken(languages []Language) bool {
 		}
 	}
 	return p.Locale == ""
+}
+
+// AddressesPage shows a person's e-mail addresses.
+type AddressesPage struct {
+	Frame
+	Addresses      []OwnAddress
+	Typed          string // an address that is not there
+	AddressProblem *Text  // what is wrong with it; nil for nothing
+}
+
+// Failed reports whether the page comes back with something to put right.
+func (p AddressesPage) Failed() bool { return p.Problem != nil || p.AddressProblem != nil }
+
+// OwnAddress is one of the account's e-mail addresses.
+type OwnAddress struct {
+	Address               string
+	Primary, Verified     bool
+	CreatedAt, VerifiedAt time.Time
 }
 
 // SecurityPage shows what a person signs in with.

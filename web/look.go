@@ -155,6 +155,11 @@ func specimens(tag string) []any {
 		HomePage{Layout: bare},
 		ProfilePage{Frame: Frame{Layout: bare}},
 		ProfilePage{Frame: frame, Locale: "tlh", Email: "email", Fields: []ProfileField{{"name", "value", text, text, "name", true, true}, {Claim: "nickname", Label: text}}},
+		AddressesPage{Frame: Frame{Layout: bare}},
+		AddressesPage{
+			Frame: frame, Typed: "typed", AddressProblem: text,
+			Addresses: []OwnAddress{{Address: "name@a.example", Primary: true}, {Address: "b@a.example", Verified: true}, {Address: "c@a.example"}},
+		},
 		SecurityPage{Frame: Frame{Layout: bare}},
 		SecurityPage{
 			Frame: frame, Username: "username", HasPassword: true, MinPassword: 12, CurrentProblem: text, PasswordProblem: text, SetupFlow: "flow",

@@ -303,6 +303,7 @@ func (SignedOutPage) template() string          { return "signed_out.html" }
 func (CheckSessionPage) template() string       { return "check_session.html" }
 func (HomePage) template() string               { return "home.html" }
 func (ProfilePage) template() string            { return "account_profile.html" }
+func (AddressesPage) template() string          { return "account_email.html" }
 func (SecurityPage) template() string           { return "account_security.html" }
 func (SessionsPage) template() string           { return "account_sessions.html" }
 func (ApplicationsPage) template() string       { return "account_applications.html" }
@@ -409,6 +410,7 @@ func (p *Pages) parseAll(directories []fs.FS) error {
 		HomePage{},
 		FormPostPage{},
 		ProfilePage{},
+		AddressesPage{},
 		SecurityPage{},
 		SessionsPage{},
 		ApplicationsPage{},

@@ -231,14 +231,14 @@ func TestPages_InEveryLanguage(t *testing.T) {
 				for node := range root.Descendants() {
 					switch {
 					case node.Type == html.TextNode && !foreign(node):
-						for _, name := range []string{"login.example.com", "Calendar", "Alice Moreau", "UTC"} {
+						for _, name := range []string{"login.example.com", "Calendar", "Alice Moreau", "alice@example.com", "UTC"} {
 							node.Data = strings.ReplaceAll(node.Data, name, "")
 						}
 						if i := strings.IndexFunc(node.Data, func(r rune) bool { return unicode.Is(unicode.Latin, r) }); i >= 0 {
 							t.Errorf("not translated: %q", node.Data)
 						}
 					case node.Data == "iframe" || node.Data == "button" || node.Data == "ul" || node.Data == "summary":
-						if label := strings.ReplaceAll(attribute(node, "aria-label")+attribute(node, "title"), "Calendar", ""); strings.ContainsFunc(label, func(r rune) bool { return unicode.Is(unicode.Latin, r) }) {
+						if label := strings.NewReplacer("Calendar", "", "alice@example.com", "").Replace(attribute(node, "aria-label") + attribute(node, "title")); strings.ContainsFunc(label, func(r rune) bool { return unicode.Is(unicode.Latin, r) }) {
 							t.Errorf("not translated: %q", label)
 						}
 					}

@@ -38,7 +38,8 @@ type InvalidError struct {
 	Field  string // the RFC's name of the field, e.g. "redirect_uris"
 	Reason string // one sentence without a capital or a full stop
 	// Rule is what a new password breaks, for pages that say it in the person's
-	// language; empty for all else. Limit is the number that goes with it.
+	// language; empty for all else. Limit is how much there may be, where that is
+	// the reason.
 	Rule  PasswordRule
 	Limit int
 }

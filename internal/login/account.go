@@ -78,6 +78,7 @@ type Resources interface {
 // The account pages.
 const (
 	pathAccount      = "/account"
+	pathEmail        = "/account/email"
 	pathSecurity     = "/account/security"
 	pathSessions     = "/account/sessions"
 	pathApplications = "/account/applications"
@@ -89,6 +90,8 @@ func (l *Login) ServeAccount(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case pathAccount:
 		l.serve(w, r, l.showProfile, l.changeProfile)
+	case pathEmail:
+		l.serve(w, r, l.showAddresses, l.changeAddresses)
 	case pathSecurity:
 		l.serve(w, r, l.showSecurity, l.changeSecurity)
 	case pathSessions:
@@ -231,6 +234,12 @@ func (l *Login) frame(w http.ResponseWriter, r *http.Request, v *visit, section 
 		f.Problem = web.Say("own.changed")
 	case "saved":
 		f.Done = web.Say("own.saved")
+	case "sent":
+		f.Done = web.Say("addresses.sent")
+	case "preferred":
+		f.Done = web.Say("addresses.preferred")
+	case "address-removed":
+		f.Done = web.Say("addresses.removed")
 	case "password":
 		f.Done = web.Say("security.password_done")
 	case "renamed":

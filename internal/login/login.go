@@ -57,12 +57,14 @@ type Describer interface {
 	Describe(ctx context.Context, flow idp.Flow, session *idp.AuthorizationContext) (idp.Interaction, error)
 }
 
-// Accounts lets people into accounts without a session. Implemented by
+// Accounts lets people into accounts without a session, and keeps the addresses
+// that it is done by. Implemented by
 // *users.Accounts.
 type Accounts interface {
 	Links
 	Recovery
 	Verification
+	Addresses
 	Invitations
 }
 

@@ -71,7 +71,7 @@ func (a *Accounts) AddEmailAddress(ctx context.Context, user idp.User, address s
 	case at >= 0 && addresses[at].Verified():
 		return fmt.Errorf("users: the address is verified: %w", idp.ErrConflict)
 	case at < 0 && len(addresses) >= maxAddresses:
-		return idp.Invalid("email", fmt.Sprintf("an account has at most %d addresses", maxAddresses))
+		return &idp.InvalidError{Field: "email", Reason: fmt.Sprintf("an account has at most %d addresses", maxAddresses), Limit: maxAddresses}
 	}
 	if at >= 0 {
 		address = addresses[at].Address // what was typed may only look the same

@@ -93,6 +93,20 @@ func Samples(language string) map[string]any {
 				{Claim: "zoneinfo", Label: web.Say("profile.zoneinfo"), Hint: web.Say("profile.zoneinfo_hint"), Autocomplete: "off", Left: true},
 			},
 		},
+		"own_email": web.AddressesPage{
+			Frame: own("email", "/account/email"),
+			Addresses: []web.OwnAddress{
+				{Address: "alice@example.com", Primary: true, Verified: true, CreatedAt: day, VerifiedAt: day},
+				{Address: "alice@example.com", Verified: true, CreatedAt: day, VerifiedAt: day},
+				{Address: "alice@example.com", CreatedAt: day},
+			},
+		},
+		"own_email_locked": web.AddressesPage{
+			Frame: locked("email", "/account/email"), Addresses: []web.OwnAddress{{Address: "alice@example.com", Primary: true, CreatedAt: day}},
+		},
+		"own_email_problem": web.AddressesPage{
+			Frame: own("email", "/account/email"), Typed: "alice at example", AddressProblem: web.Say("addresses.unusable"),
+		},
 		"own_security": web.SecurityPage{
 			Frame: own("security", "/account/security"), Username: "alice@example.com", HasPassword: true, MinPassword: 12, SetupFlow: "setup",
 			PasskeysAvailable: true,

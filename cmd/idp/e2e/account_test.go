@@ -84,7 +84,7 @@ func TestAccount(t *testing.T) {
 
 		// Nobody sees anything without signing in, and then comes to the page.
 		b := node.NewBrowser(t)
-		for _, path := range []string{"/account", "/account/security", "/account/sessions", "/account/applications", "/account/data"} {
+		for _, path := range []string{"/account", "/account/email", "/account/security", "/account/sessions", "/account/applications", "/account/data"} {
 			b.Get(t, path).wantLogin(t)
 		}
 		page := b.Login(t, b.Get(t, "/account/sessions"), alice.Username, alice.Password)

@@ -116,7 +116,7 @@ func TestChromium_SecondFactor(t *testing.T) {
 	b.clean("setting up")
 
 	// The account.
-	pages := []string{"", "/security", "/sessions", "/applications", "/data"}
+	pages := []string{"", "/email", "/security", "/sessions", "/applications", "/data"}
 	for _, name := range pages {
 		b.open(node.Issuer + "/account" + name)
 		b.seen("account"+strings.ReplaceAll(name, "/", "-"), checker)

@@ -1,0 +1,100 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"idp/internal/idp"
+	"idp/web"
+)
+
+// Addresses keeps the e-mail addresses of accounts. An address is good for
+// something once its person has opened the link that was sent there; whether it
+// is somebody else's shows in no answer. Implemented by *users.Accounts.
+type Addresses interface {
+	EmailAddresses(ctx context.Context, userID string) ([]idp.EmailAddress, error)
+	// AddEmailAddress sends another link to an address that is there and not
+	// verified; idp.ErrConflict is one that is.
+	AddEmailAddress(ctx context.Context, user idp.User, address string) error
+	// SetPrimaryEmailAddress tells the address from before, which can undo it.
+	SetPrimaryEmailAddress(ctx context.Context, user idp.User, address string) error
+	RemoveEmailAddress(ctx context.Context, userID, address string) error
+}
+
+func (l *Login) showAddresses(w http.ResponseWriter, r *http.Request) error {
+	v, err := l.visiting(w, r)
+	if v == nil || err != nil {
+		return err
+	}
+	return l.addressesPage(w, r, http.StatusOK, v, "", nil)
+}
+
+// addressesPage shows the addresses, and what was typed, with what is wrong
+// with it.
+func (l *Login) addressesPage(w http.ResponseWriter, r *http.Request, status int, v *visit, typed string, problem *web.Text) error {
+	frame, err := l.frame(w, r, v, "email")
+	if err != nil {
+		return err
+	}
+	addresses, err := l.Accounts.EmailAddresses(r.Context(), v.held.User.ID)
+	if err != nil {
+		return err
+	}
+	page, place := web.AddressesPage{Frame: frame, Typed: typed, AddressProblem: problem}, zone(v.held.User)
+	for _, a := range addresses {
+		page.Addresses = append(page.Addresses, web.OwnAddress{
+			Address: a.Address, Primary: a.Primary, Verified: a.Verified(), CreatedAt: a.CreatedAt.In(place), VerifiedAt: a.VerifiedAt.In(place),
+		})
+	}
+	l.render(w, r, status, page)
+	return nil
+}
+
+// changeAddresses takes a recent sign-in for all it does: whoever has an
+// address of the account gets into it.
+func (l *Login) changeAddresses(w http.ResponseWriter, r *http.Request) error {
+	form, v, err := l.acting(w, r, always)
+	if v == nil || err != nil {
+		return err
+	}
+	address := strings.TrimSpace(form.Get("email"))
+	switch form.Get("action") {
+	case "add":
+		return l.addAddress(w, r, v, address)
+	case "prefer":
+		if err := l.Accounts.SetPrimaryEmailAddress(r.Context(), v.held.User, address); err != nil {
+			return unknown(err)
+		}
+		return l.backToPage(w, r, "preferred")
+	case "remove":
+		if err := l.Accounts.RemoveEmailAddress(r.Context(), v.held.User.ID, address); err != nil {
+			return unknown(err)
+		}
+		return l.backToPage(w, r, "address-removed")
+	}
+	return l.backToPage(w, r, "")
+}
+
+func (l *Login) addAddress(w http.ResponseWriter, r *http.Request, v *visit, address string) error {
+	err := l.Accounts.AddEmailAddress(r.Context(), v.held.User, address)
+	status, problem := http.StatusUnprocessableEntity, (*web.Text)(nil)
+	var invalid *idp.InvalidError
+	switch {
+	case err == nil:
+		return l.backToPage(w, r, "sent")
+	case errors.As(err, &invalid) && invalid.Limit > 0:
+		problem = web.Say("addresses.too_many", "count", invalid.Limit)
+	case errors.As(err, &invalid):
+		problem = web.Say("addresses.unusable")
+	case errors.Is(err, idp.ErrConflict):
+		problem = web.Say("addresses.present")
+	case errors.Is(err, idp.ErrThrottled):
+		status, problem = http.StatusTooManyRequests, throttled(w, err)
+	default:
+		return err
+	}
+	idp.RequestFrom(r.Context()).Cause = err
+	return l.addressesPage(w, r, status, v, clip(address, maxUsername), problem)
+}
