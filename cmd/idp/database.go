@@ -90,7 +90,10 @@ func (a *app) openStore(ctx context.Context, cfg *Config, logger *slog.Logger, e
 		AuditRetention: cfg.Audit.Retention.std(),
 		Exclusive:      exclusive,
 	})
+	invalid, _ := errors.AsType[*idp.InvalidError](err)
 	switch {
+	case invalid != nil:
+		return nil, withCode(exitConfiguration, invalid)
 	case errors.Is(err, idp.ErrConflict): // the lock of another server
 		return nil, withCode(exitTryAgain, fmt.Errorf("the database %s is in use by another server: stop it first, or name another --data-dir", strings.TrimPrefix(cfg.Database(), "sqlite:")))
 	case err != nil:

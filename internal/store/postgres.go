@@ -55,7 +55,11 @@ type postgres struct {
 func postgresConfig(url string, maxConns int) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("database URL: %w", err) // pgx leaves the password out
+	}
+	if cfg.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+		// Values travel beside the statement, never as part of its text.
+		return nil, idp.Invalid("database_url", "default_query_exec_mode=simple_protocol would write values into the text of statements: leave it out")
 	}
 	params := cfg.ConnConfig.RuntimeParams
 	for name, value := range sessionSettings {

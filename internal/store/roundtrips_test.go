@@ -250,3 +250,13 @@ WHERE name IN ('application_name', 'TimeZone', 'statement_timeout', 'lock_timeou
 		"application_name=idp", "idle_in_transaction_session_timeout=5000", "lock_timeout=2000", "statement_timeout=200", "TimeZone=UTC",
 	}, settings, "the URL's own setting wins")
 }
+
+// Values never become part of a statement's text, whatever the URL says.
+func TestSimpleProtocolIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := store.Open(t.Context(), store.Config{URL: "postgres://idp:hunter2@127.0.0.1/idp?default_query_exec_mode=simple_protocol", Now: time.Now})
+	var invalid *idp.InvalidError
+	require.ErrorAs(t, err, &invalid)
+	require.Equal(t, "database_url", invalid.Field)
+	require.NotContains(t, err.Error(), "hunter2")
+}

@@ -85,7 +85,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	pgCfg, err := postgresConfig(cfg.URL, cfg.MaxConns)
 	if err != nil {
-		return nil, fmt.Errorf("database URL: %w", err) // pgx leaves the password out
+		return nil, err
 	}
 	pg, err := openPostgres(ctx, pgCfg, cfg.Logger)
 	if err != nil {

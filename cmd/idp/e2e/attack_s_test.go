@@ -59,6 +59,11 @@ func TestAttack_S01_Injection(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
+		var line *wire
+		if engine == "postgres" { // what the server and the commands say to the database is overheard
+			line = newWire(t, inst.ServingURL)
+			inst.env["IDP_DATABASE_URL"] = line.url(0)
+		}
 		api := inst.NewResource(t, []string{"orders:read=Read"})
 		alice := inst.NewUser(t)
 		web := inst.WebClient(t, "--audience", api, "--scope", "openid profile email offline_access orders:read")
@@ -199,7 +204,39 @@ func TestAttack_S01_Injection(t *testing.T) {
 		}
 		node.Refresh(t, web, tokens.Refresh).Tokens(t)
 		calm(t, &watch{}, node) // what was typed into secret fields here is no secret
+		if line != nil {
+			line.wantValuesApart(t)
+			q := line.database.Query()
+			q.Set("default_query_exec_mode", "simple_protocol")
+			simple := line.database
+			simple.RawQuery = q.Encode()
+			refused := inst.Launch(t, map[string]string{"IDP_DATABASE_URL": simple.String()})
+			if code := refused.Exit(t); code != 78 || !strings.Contains(refused.Logs(), "default_query_exec_mode=simple_protocol") {
+				t.Errorf("simple protocol: exit %d, %s", code, refused.Logs())
+			}
+		}
 	})
+}
+
+// wantValuesApart checks that no statement came as text alone but those that
+// hold no value: all others have their parameters beside them, in PostgreSQL's
+// extended protocol.
+func (w *wire) wantValuesApart(t *testing.T) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	extended := 0
+	for _, u := range w.turns {
+		extended += len(u.sql) - len(u.simple)
+		for _, sql := range u.simple {
+			if !slices.Contains([]string{"begin", "commit", "rollback", "-- ping"}, sql) {
+				t.Errorf("a statement came as text: %s", sql)
+			}
+		}
+	}
+	if extended < 1000 {
+		t.Errorf("only %d statements were overheard", extended)
+	}
 }
 
 type withHeader struct {

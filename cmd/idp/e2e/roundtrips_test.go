@@ -238,6 +238,7 @@ const (
 type turn struct {
 	handshake bool
 	sql       []string // executed
+	simple    []string // those of them that came as text alone
 	prepared  []string // only described
 }
 
@@ -488,7 +489,8 @@ func (c *conversation) message(kind byte, body []byte) {
 	}
 	switch kind {
 	case 'Q':
-		c.now.sql = append(c.now.sql, text())
+		sql := text()
+		c.now.sql, c.now.simple = append(c.now.sql, sql), append(c.now.simple, sql)
 	case 'P':
 		name := text()
 		c.statements[name] = text()
