@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -295,45 +296,21 @@ func TestAttack_R_Transport(t *testing.T) {
 				}
 			}
 		})
-		t.Run("R12_Flood", func(t *testing.T) {
-			routes := []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/.well-known/jwks.json"}
-			inst.CLI(t, "", "key", "rotate")
-			Settle()
-			var all sync.WaitGroup
-			for range 8 {
-				all.Go(func() {
-					for i := range 40 {
-						r, _ := http.NewRequest(http.MethodGet, inst.Issuer+routes[i%len(routes)], nil)
-						if a, err := Send(node.HTTP, r); err != nil || a.Status != http.StatusOK || a.Header.Get("Etag") == "" {
-							t.Errorf("%s: %v", r.URL, err)
-						}
-					}
-				})
-			}
-			all.Wait()
-			seen := 0
-			for _, r := range node.Records(t) {
-				if route, _ := r["route"].(string); slices.Contains(routes, route) {
-					seen++
-					if r["db_round_trips"] != 0.0 {
-						t.Errorf("%s asked the database %v times", route, r["db_round_trips"])
-					}
-				}
-			}
-			if seen < 320 {
-				t.Errorf("only %d records of the flood", seen)
-			}
-		})
 		node.wantQuiet(t, alice.Password, web.Secret, service.Secret, session)
 	})
 }
 
 // Whoever sends slowly is cut off, and does not slow others down, however many
-// they are. One engine: the transport knows none.
+// they are.
 func TestAttack_R02_Slow(t *testing.T) {
 	t.Parallel()
-	// Both ends of a connection count, each in its own process; Go raises the
-	// soft limit to the hard one in both.
+	// One after the other: both ends of a connection count, each in its own
+	// process, and this one is at the far end of both engines' connections.
+	EachEngine(t, testSlow)
+}
+
+func testSlow(t *testing.T, engine string) {
+	// Go raises the soft limit to the hard one in both processes.
 	all := 10_000
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -343,11 +320,11 @@ func TestAttack_R02_Slow(t *testing.T) {
 		t.Logf("%d files may be open: %d slow connections instead of %d", limit.Max, allowed, all)
 		all = allowed
 	}
-	inst := Install(t, "sqlite", nil)
+	inst := Install(t, engine, nil)
 	service := inst.NewClient(t, "--grant-type", "client_credentials")
 	node := inst.Start(t)
 	host := strings.TrimPrefix(inst.Issuer, "http://")
-	others := func(enough func(n int) bool) time.Duration {
+	others := func(enough func(n int) bool) (middle, slowest time.Duration) {
 		t.Helper()
 		var took []time.Duration
 		for !enough(len(took)) {
@@ -361,10 +338,10 @@ func TestAttack_R02_Slow(t *testing.T) {
 		}
 		slices.Sort(took)
 		t.Logf("others: %d requests, median %s, p99 %s", len(took), took[len(took)/2], took[len(took)*99/100])
-		return took[len(took)/2]
+		return took[len(took)/2], took[len(took)*99/100]
 	}
-	before := others(func(n int) bool { return n == 100 })
-	files := node.files(t)
+	before, beforeSlowest := others(func(n int) bool { return n == 100 })
+	files, memory := node.files(t), node.rss(t)
 
 	type connection struct {
 		net.Conn
@@ -373,33 +350,38 @@ func TestAttack_R02_Slow(t *testing.T) {
 	var mu sync.Mutex
 	var open []connection
 	var cut sync.WaitGroup
-	late := 0 // connections that were not cut in time
+	late := 0                           // connections that were not cut in time
+	lives := map[string]time.Duration{} // by what they drip: the sum of how long they were borne
 	slow := func(beginning, drip string, limit time.Duration) {
 		conn, err := net.DialTimeout("tcp", node.Addr, 10*time.Second)
 		if err != nil {
 			t.Errorf("a connection is not taken: %v", err)
 			return
 		}
+		begun := time.Now()
 		_, _ = io.WriteString(conn, beginning)
 		mu.Lock()
 		open = append(open, connection{conn, drip})
 		mu.Unlock()
 		cut.Go(func() {
 			defer conn.Close()
-			_ = conn.SetReadDeadline(time.Now().Add(limit + 8*time.Second))
-			if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
-				mu.Lock()
+			_ = conn.SetReadDeadline(begun.Add(limit + 8*time.Second))
+			_, err := io.Copy(io.Discard, conn)
+			mu.Lock()
+			defer mu.Unlock()
+			lives[drip] += time.Since(begun)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
 				late++
-				mu.Unlock()
 			}
 		})
 	}
+	const header, body = "X-A: b\r\n", "a"
 	var dialers sync.WaitGroup
 	for range 8 {
 		dialers.Go(func() {
 			for range all / 16 {
-				slow("GET /login HTTP/1.1\r\nHost: "+host+"\r\n", "X-A: b\r\n", 5*time.Second)
-				slow("POST /oauth2/token HTTP/1.1\r\nHost: "+host+"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 5000\r\n\r\n", "a", 10*time.Second)
+				slow("GET /login HTTP/1.1\r\nHost: "+host+"\r\n", header, 5*time.Second)
+				slow("POST /oauth2/token HTTP/1.1\r\nHost: "+host+"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 5000\r\n\r\n", body, 10*time.Second)
 			}
 		})
 	}
@@ -407,7 +389,11 @@ func TestAttack_R02_Slow(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("%d slow connections, %d of them held at once", len(open), node.files(t)-files)
+	held, grown := node.files(t)-files, node.rss(t)-memory
+	t.Logf("%d slow connections, %d of them held at once, with %d KiB each", len(open), held, grown>>10/max(1, held))
+	if grown > held*(64<<10)+(32<<20) {
+		t.Errorf("%d slow connections take %d MiB", held, grown>>20)
+	}
 	over := make(chan struct{})
 	go func() { cut.Wait(); close(over) }()
 	var drips sync.WaitGroup
@@ -423,7 +409,7 @@ func TestAttack_R02_Slow(t *testing.T) {
 			}
 		}
 	})
-	during := others(func(n int) bool {
+	during, duringSlowest := others(func(n int) bool {
 		select {
 		case <-over:
 			return n >= 100
@@ -435,9 +421,18 @@ func TestAttack_R02_Slow(t *testing.T) {
 	if late > 0 {
 		t.Errorf("%d of %d slow connections were not cut", late, len(open))
 	}
-	after := others(func(n int) bool { return n == 100 })
+	// Headers are waited for half as long as bodies.
+	headers, bodies := lives[header]/time.Duration(len(open)/2), lives[body]/time.Duration(len(open)/2)
+	t.Logf("cut after %s in headers and %s in bodies, on average", headers, bodies)
+	if headers < 4*time.Second || headers > 9*time.Second || bodies < 9*time.Second {
+		t.Errorf("cut after %s in headers and %s in bodies, want 5 s and 10 s", headers, bodies)
+	}
+	after, afterSlowest := others(func(n int) bool { return n == 100 })
 	if base := max(before, after); during > 2*base+50*time.Millisecond {
 		t.Errorf("others take %s, without slow connections %s", during, base)
+	}
+	if base := max(beforeSlowest, afterSlowest); duringSlowest > 2*base+500*time.Millisecond {
+		t.Errorf("the slowest of others take %s, without slow connections %s", duringSlowest, base)
 	}
 	for deadline := time.Now().Add(5 * time.Second); node.files(t) > files+50; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -570,6 +565,49 @@ func TestAttack_R_TLS(t *testing.T) {
 			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 				if err := handshake(func(c *tls.Config) { c.MinVersion, c.MaxVersion = version, version }); err != nil {
 					t.Errorf("%s is refused: %v", tls.VersionName(version), err)
+				}
+			}
+		})
+		// openssl asks for another handshake on the connection, as an attacker
+		// asks for many; nothing is answered on it after that.
+		t.Run("R06_Renegotiation", func(t *testing.T) {
+			const request = "GET /login HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"
+			for _, again := range []bool{false, true} {
+				said := &logBuffer{}
+				client := exec.CommandContext(t.Context(), "openssl", "s_client", "-connect", node.Addr, "-servername", "localhost", "-CAfile", inst.env["IDP_TLS_CERT"], "-verify_return_error", "-tls1_2", "-crlf")
+				client.Stdout, client.Stderr = said, said
+				stdin, err := client.StdinPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := client.Start(); err != nil {
+					t.Fatalf("%v: apt-get install openssl", err)
+				}
+				ended := make(chan struct{})
+				go func() { _ = client.Wait(); close(ended) }() // how it ended is in what it said
+				await := func(text string) {
+					t.Helper()
+					for deadline := time.Now().Add(20 * time.Second); !strings.Contains(said.String(), text); time.Sleep(5 * time.Millisecond) {
+						if time.Now().After(deadline) {
+							t.Fatalf("openssl never says %q: %s", text, said)
+						}
+					}
+				}
+				await("Verify return code: 0 (ok)")
+				if !strings.Contains(said.String(), "Secure Renegotiation IS supported") || !strings.Contains(said.String(), "TLSv1.2") {
+					t.Errorf("the handshake: %s", said)
+				}
+				if again {
+					_, _ = io.WriteString(stdin, "R\n")
+					await("RENEGOTIATING")
+				}
+				_, _ = io.WriteString(stdin, strings.ReplaceAll(strings.ReplaceAll(request, "\r", ""), "HOST", strings.TrimPrefix(inst.Issuer, "https://")))
+				<-ended
+				if answered := len(statuses(said.String())) == 1; answered == again {
+					t.Errorf("renegotiating %v, answered %v: %s", again, answered, said)
+				}
+				if refused := strings.Contains(said.String(), "alert"); refused != again {
+					t.Errorf("renegotiating %v, refused %v: %s", again, refused, said)
 				}
 			}
 		})
