@@ -161,6 +161,7 @@ func forgeries(t testing.TB, set *jose.JSONWebKeySet, good string) map[string]st
 	// H05: large ones, refused by length.
 	out["9 KiB"] = header + "." + payload + strings.Repeat("A", 9<<10) + "." + signature
 	out["dots"] = strings.Repeat(".", 10_000)
+	out["dots, as many as are read"] = strings.Repeat(".", 60_000)
 	out["deep JSON"] = b64(strings.Repeat("[", 6000)) + "." + payload + "." + signature
 	out["deep claims"] = header + "." + b64(strings.Repeat(`{"a":`, 1000)+"1"+strings.Repeat("}", 1000)) + "." + signature
 	// H06: nothing encrypted is ours.
