@@ -14,7 +14,6 @@ import (
 func TestAttack_B18_MixUp(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		honest, evil := Install(t, engine, nil), Install(t, engine, nil)
 		alice, mallory := honest.NewUser(t), evil.NewUser(t)
 		ours, theirs := honest.WebClient(t), evil.WebClient(t)

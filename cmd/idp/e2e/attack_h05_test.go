@@ -15,7 +15,6 @@ import (
 func TestAttack_H05_Dots(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		const rounds = 10
 		inst := Install(t, engine, map[string]string{"IDP_REGISTRATION_MODE": "token"})
 		web := inst.WebClient(t)

@@ -14,7 +14,6 @@ import (
 func TestAttack_R12_Flood(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		const askers, each = 8, 300
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")

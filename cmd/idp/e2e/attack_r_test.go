@@ -306,7 +306,7 @@ func TestAttack_R02_Slow(t *testing.T) {
 	t.Parallel()
 	// One after the other: both ends of a connection count, each in its own
 	// process, and this one is at the far end of both engines' connections.
-	EachEngine(t, testSlow)
+	EachEngineAlone(t, testSlow)
 }
 
 func testSlow(t *testing.T, engine string) {
