@@ -25,6 +25,18 @@ func hasher(t *testing.T, cfg users.HasherConfig) *users.Hasher {
 	return h
 }
 
+// A hash is today's also where the memory is no multiple of what the lanes share.
+func TestMemoryThatIsRounded(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, users.HasherConfig{Memory: 19459, Passes: 2, Lanes: 3})
+	encoded, err := h.HashNew(t.Context(), idp.User{Username: "alice"}, phrase)
+	require.NoError(t, err)
+	ok, rehash, err := h.Verify(t.Context(), encoded, phrase)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.False(t, rehash)
+}
+
 const phrase = "correct horse battery staple"
 
 // The defaults are argon2id with 64 MiB, 3 passes, 1 lane, 16 bytes of salt and
