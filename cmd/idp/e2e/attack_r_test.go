@@ -645,7 +645,7 @@ func TestAttack_R_TLS(t *testing.T) {
 			base := node.rss(t)
 			// flood opens a connection, lets attack write frames for as long as it
 			// likes, and reports whether the node ended it.
-			flood := func(t *testing.T, read bool, attack func(f *http2.Framer, headers []byte) error) (ended bool) {
+			flood := func(t *testing.T, read bool, attack func(f *http2.Framer, headers []byte) error) bool {
 				t.Helper()
 				cfg := trust.Clone()
 				cfg.NextProtos = []string{"h2"}
@@ -690,11 +690,7 @@ func TestAttack_R_TLS(t *testing.T) {
 				if !read {
 					return false
 				}
-				select {
-				case ended = <-goaway:
-				case <-time.After(2 * time.Second):
-				}
-				return ended
+				return <-goaway
 			}
 			if !flood(t, true, func(f *http2.Framer, headers []byte) error {
 				for i := range uint32(20_000) {
