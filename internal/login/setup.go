@@ -6,6 +6,9 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 
 	"idp/internal/idp"
@@ -233,8 +236,11 @@ func (l *Login) makeRecoveryCodes(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	if form.Get("action") == "done" {
+	switch form.Get("action") {
+	case "done":
 		return l.goOn(w, r, flow)
+	case "download":
+		return l.downloadRecoveryCodes(w, r, form.Get("codes"))
 	}
 	s, err := l.settingUp(w, r, flow)
 	if s == nil || err != nil {
@@ -249,5 +255,34 @@ func (l *Login) makeRecoveryCodes(w http.ResponseWriter, r *http.Request) error 
 		page.Codes = append(page.Codes, code.Reveal())
 	}
 	l.recoveryCodesPage(w, r, s, page)
+	return nil
+}
+
+// recoveryCodesForm lets through what codes are made of, and no text of anybody's.
+var recoveryCodesForm = regexp.MustCompile(`^[a-z0-9]+([ -][a-z0-9]+){0,99}$`)
+
+// downloadRecoveryCodes gives the codes on the page, which brings them along, as
+// a file: they are not known here any more.
+func (l *Login) downloadRecoveryCodes(w http.ResponseWriter, r *http.Request, codes string) error {
+	if !recoveryCodesForm.MatchString(codes) {
+		return badForm(http.StatusBadRequest, "error.form_unreadable")
+	}
+	held, err := l.visitor(r, "")
+	switch {
+	case err != nil:
+		return err
+	case held == nil:
+		return errFlowMissing
+	}
+	about, err := l.Pages.Plain(l.language(r, held), web.Say("recovery_codes.file", "account", held.User.Username, "host", l.host))
+	if err != nil {
+		return err
+	}
+	document := about + "\n\n" + strings.ReplaceAll(codes, " ", "\n") + "\n"
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Content-Disposition", `attachment; filename="recovery-codes.txt"`)
+	h.Set("Content-Length", strconv.Itoa(len(document)))
+	_, _ = w.Write([]byte(document))
 	return nil
 }

@@ -1,9 +1,7 @@
-// Comfort for the password field. The page works without it.
-const field = document.getElementById("password");
-const toggle = document.getElementById("password-toggle");
-const caps = document.getElementById("caps");
-
-if (field && toggle) {
+// Comfort for password fields. The page works without it.
+for (const toggle of document.querySelectorAll("button.toggle")) {
+  const field = document.getElementById(toggle.getAttribute("aria-controls"));
+  if (!field) continue;
   const show = (visible) => {
     field.type = visible ? "text" : "password";
     const words = toggle.dataset; // in the language of the page
@@ -20,7 +18,9 @@ if (field && toggle) {
   field.form.addEventListener("submit", () => show(false));
 }
 
-if (field && caps) {
+// What each field says of Caps Lock stands under it.
+for (const caps of document.querySelectorAll(".field [data-on]")) {
+  const field = caps.closest(".field").querySelector("input");
   const warn = (event) => {
     if (!event.getModifierState) return;
     const on = event.getModifierState("CapsLock");

@@ -97,9 +97,18 @@ func TestChromium_SecondFactor(t *testing.T) {
 	b.press("recovery-codes-make", http.StatusOK)
 	codes := strings.Fields(b.text("recovery-codes"))
 	b.seenAs("recovery-codes", checker, short)
+	b.do(chromedp.WaitVisible(chromedp.ID("recovery-codes-copy")), chromedp.WaitVisible(chromedp.ID("print")))
+	b.do(chromedp.Click(chromedp.ID("recovery-codes-saved"))) // which waits for the tick
+	b.do(chromedp.Click(chromedp.ID("recovery-codes-kept")))
 	b.press("recovery-codes-saved", http.StatusOK)
 	b.at("/account/security")
 	b.has("passkeys", "Laptop")
+	for _, field := range []string{"current-password", "password"} {
+		b.do(chromedp.Click(chromedp.ID(field + "-toggle")))
+		b.until(`document.getElementById("` + field + `").type === "text"`)
+		b.do(chromedp.Click(chromedp.ID(field + "-toggle")))
+		b.until(`document.getElementById("` + field + `").type === "password"`)
+	}
 
 	// An app that shows codes.
 	b.press("add-authenticator", http.StatusOK)

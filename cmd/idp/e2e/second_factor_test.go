@@ -86,6 +86,14 @@ func (b *Browser) setUpAuthenticator(t testing.TB, page *Answer) (*app, []string
 	if len(codes) != 10 {
 		t.Fatalf("recovery codes: %q", codes)
 	}
+	file := b.Submit(t, page, page.Form(t, "recovery-codes-file"), url.Values{"action": {"download"}})
+	if !strings.HasPrefix(file.Header.Get("Content-Disposition"), "attachment") || !strings.HasSuffix(file.Body, "\n\n"+strings.Join(codes, "\n")+"\n") {
+		t.Fatalf("the file of recovery codes: status %d, %v:\n%s", file.Status, file.Header, file.Body)
+	}
+	file = b.Submit(t, page, page.Form(t, "recovery-codes-file"), url.Values{"action": {"download"}, "codes": {"<script>alert(1)</script>"}})
+	if file.Status != http.StatusBadRequest {
+		t.Fatalf("a file of other things: status %d", file.Status)
+	}
 	return a, codes, b.Submit(t, page, page.Form(t, "recovery-codes-done"), url.Values{"action": {"done"}})
 }
 
