@@ -113,7 +113,7 @@ func specimens(tag string) []any {
 	return []any{
 		LoginPage{Layout: bare},
 		LoginPage{
-			Layout: layout, Client: &client, Flow: "flow", Username: "username", Passkey: &passkey,
+			Layout: layout, Client: &client, Flow: "flow", Username: "username", Passkey: &passkey, Registration: true,
 			Problem: text, UsernameProblem: text, PasswordProblem: text,
 		},
 		SecondFactorPage{Layout: bare, Method: "code"},
@@ -140,7 +140,9 @@ func specimens(tag string) []any {
 		NewPasswordPage{Layout: bare},
 		NewPasswordPage{layout, "flow", "username", 12, text},
 		InvitationPage{Layout: bare},
-		InvitationPage{layout, "flow", "name@a.example", "name", "username", 12, text, text, text, text},
+		InvitationPage{layout, true, "flow", "name@a.example", "name", "username", 12, &passkey, "https://a.example", "1", true, text, text, text, text, text},
+		RegisterPage{Layout: bare},
+		RegisterPage{layout, &client, "flow", "name@a.example", "a.example", text, text},
 		VerifyPage{Layout: bare},
 		VerifyPage{layout, "flow", account, "name@a.example", true},
 		NoticePage{Layout: bare, Title: text, Message: text},

@@ -59,6 +59,8 @@ type LoginPage struct {
 	Problem *Text
 	// Passkey asks for one; nil where there cannot be any.
 	Passkey *Passkey
+	// Registration says that people may make accounts for themselves.
+	Registration bool
 	// UsernameProblem and PasswordProblem say what is wrong with one field.
 	UsernameProblem, PasswordProblem *Text
 }
@@ -150,22 +152,51 @@ type NewPasswordPage struct {
 	Problem   *Text
 }
 
-// InvitationPage lets somebody take over the account that waits for them.
+// RegisterPage asks whose address an account is to have.
+type RegisterPage struct {
+	Layout
+	Client  *Client // nil for nobody who waits
+	Flow    string
+	Email   string
+	Domains string // whose addresses may have one; empty for all
+	Problem *Text  // what went wrong with the attempt before; nil for nothing
+	// EmailProblem says what is wrong with the address.
+	EmailProblem *Text
+}
+
+// Failed reports whether the page comes back with something to put right.
+func (p RegisterPage) Failed() bool { return p.Problem != nil || p.EmailProblem != nil }
+
+// InvitationPage lets somebody take over the account that waits for them, or
+// make the one that they asked for.
 type InvitationPage struct {
 	Layout
+	Registers bool // nobody invited them: they asked for it
 	Flow      string
 	Email     string
 	Name      string
 	Username  string
 	MinLength int
-	Problem   *Text // what went wrong with the attempt before; nil for nothing
+	Passkey   *Passkey // instead of a password; nil where there cannot be any
+	// Terms is the address of what has to be accepted; empty for nothing.
+	Terms, TermsVersion string
+	TermsAccepted       bool
+	Problem             *Text // what went wrong with the attempt before; nil for nothing
 	// The others say what is wrong with one field.
-	NameProblem, UsernameProblem, PasswordProblem *Text
+	NameProblem, UsernameProblem, PasswordProblem, TermsProblem *Text
 }
 
 // Failed reports whether the page comes back with something to put right.
 func (p InvitationPage) Failed() bool {
-	return p.Problem != nil || p.NameProblem != nil || p.UsernameProblem != nil || p.PasswordProblem != nil
+	return p.Problem != nil || p.NameProblem != nil || p.UsernameProblem != nil || p.PasswordProblem != nil || p.TermsProblem != nil
+}
+
+// Action is where the form goes.
+func (p InvitationPage) Action() string {
+	if p.Registers {
+		return "/register/account"
+	}
+	return "/invitation"
 }
 
 // VerifyPage asks whether an address is the person's.
@@ -295,6 +326,7 @@ func (RecoveryCodesPage) template() string      { return "setup_recovery_codes.h
 func (RecoverPage) template() string            { return "recover.html" }
 func (NewPasswordPage) template() string        { return "new_password.html" }
 func (InvitationPage) template() string         { return "invitation.html" }
+func (RegisterPage) template() string           { return "register.html" }
 func (VerifyPage) template() string             { return "verify.html" }
 func (NoticePage) template() string             { return "notice.html" }
 func (ConsentPage) template() string            { return "consent.html" }
@@ -401,6 +433,7 @@ func (p *Pages) parseAll(directories []fs.FS) error {
 		NewPasswordPage{},
 		VerifyPage{},
 		InvitationPage{},
+		RegisterPage{},
 		NoticePage{},
 		AccountPage{},
 		ConsentPage{},

@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"idp/internal/idp"
 	"idp/internal/tokens"
@@ -39,6 +41,7 @@ type Config struct {
 
 	RequirePushedAuthorizationRequests bool `yaml:"require_pushed_authorization_requests"`
 
+	Accounts     AccountsConfig     `yaml:"accounts"`
 	Registration RegistrationConfig `yaml:"registration"`
 	Mail         MailConfig         `yaml:"mail"`
 	Pages        PagesConfig        `yaml:"pages"`
@@ -52,6 +55,30 @@ type Config struct {
 	Log       LogConfig       `yaml:"log"`
 
 	SecurityTxt SecurityTxtConfig `yaml:"security_txt"`
+}
+
+// AccountsConfig rules how people come to accounts beside those that an operator
+// makes: not at all, by an operator's invitation, or also by themselves.
+type AccountsConfig struct {
+	Registration        string `yaml:"registration" oneof:"off invited open"`
+	RegistrationDomains string `yaml:"registration_domains" allowed:"domains of mail addresses separated by spaces, such as example.com, or * for all"`
+	TermsURL            string `yaml:"terms_url" allowed:"an https URL"`
+	TermsVersion        string `yaml:"terms_version" allowed:"a version of the terms such as 2026-03, in at most 64 printable characters"`
+}
+
+// open reports whether people make accounts for themselves.
+func (c *AccountsConfig) open() bool { return c.Registration == "open" }
+
+// domains returns whose mail addresses may have one.
+func (c *AccountsConfig) domains() []string {
+	var all []string
+	for domain := range strings.FieldsSeq(c.RegistrationDomains) {
+		if ascii, err := users.MailDomain(domain); err == nil {
+			domain = ascii
+		}
+		all = append(all, domain)
+	}
+	return all
 }
 
 // RegistrationConfig rules the clients that register themselves (RFC 7591):
@@ -210,6 +237,7 @@ func defaultConfig() Config {
 		Listen:           ":8080",
 		ManagementListen: "127.0.0.1:9100",
 		DrainDelay:       Duration(5 * time.Second),
+		Accounts:         AccountsConfig{Registration: "invited"},
 		Registration: RegistrationConfig{
 			Mode: "off", Scope: strings.Join(idp.IdentityScopes(), " "), SecurityProfile: idp.ProfileBaseline,
 			MaxClients: 1000, PerHour: 60, IdleLife: Duration(90 * day),
@@ -311,6 +339,7 @@ func (l *loader) validate() {
 	if _, err := c.Outbound.roots(); err != nil {
 		l.faultAt("outbound.ca_file", err.Error())
 	}
+	l.validateAccounts()
 	l.validatePasswords()
 	l.validateSecurityTxt()
 	l.validateStatements()
@@ -327,6 +356,31 @@ func (l *loader) validate() {
 	l.notAbove("lifetimes.refresh_idle", c.Lifetimes.RefreshIdle, "lifetimes.refresh_absolute", c.Lifetimes.RefreshAbsolute)
 	l.notAbove("lifetimes.session_idle", c.Lifetimes.SessionIdle, "lifetimes.session_absolute", c.Lifetimes.SessionAbsolute)
 	l.notAbove("keys.publish_ahead", c.Keys.PublishAhead, "keys.rotate_every", c.Keys.RotateEvery)
+}
+
+func (l *loader) validateAccounts() {
+	a := l.config.Accounts
+	for domain := range strings.FieldsSeq(a.RegistrationDomains) {
+		if _, err := users.MailDomain(domain); err != nil && domain != users.AnyDomain {
+			l.faultAt("accounts.registration_domains", strconv.Quote(domain)+" is no domain: must be "+l.allowed("accounts.registration_domains"))
+		}
+	}
+	if a.open() && strings.TrimSpace(a.RegistrationDomains) == "" {
+		l.faultAt("accounts.registration", "open needs accounts.registration_domains: whose mail addresses may have an account, or * for all")
+	}
+	if u, err := url.Parse(a.TermsURL); a.TermsURL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
+		l.faultAt("accounts.terms_url", l.allowed("accounts.terms_url"))
+	}
+	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
+	if v := a.TermsVersion; len(v) > 64 || v != strings.TrimSpace(v) || strings.ContainsFunc(v, unprintable) {
+		l.faultAt("accounts.terms_version", l.allowed("accounts.terms_version"))
+	}
+	switch {
+	case a.TermsURL != "" && a.TermsVersion == "":
+		l.faultAt("accounts.terms_url", "needs accounts.terms_version: which terms somebody accepted")
+	case a.TermsURL == "" && a.TermsVersion != "":
+		l.faultAt("accounts.terms_version", "needs accounts.terms_url: where people read them")
+	}
 }
 
 func (l *loader) validatePasswords() {

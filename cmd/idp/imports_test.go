@@ -23,7 +23,7 @@ var importTable = map[string]struct {
 	"internal/tokens":          {[]string{"internal/idp", "github.com/go-jose/go-jose/v4"}, "internal/tokens knows the nouns and go-jose, no sibling"},
 	"internal/discovery":       {nil, "internal/discovery imports the standard library only"},
 	"internal/login":           {[]string{"internal/idp", "web"}, "internal/login knows the nouns and the pages, no sibling"},
-	"internal/users":           {[]string{"internal/idp", "github.com/go-crypt/", "github.com/pquerna/otp", "github.com/boombuler/barcode", "github.com/go-webauthn/webauthn"}, "internal/users knows the nouns and the libraries of hashes, codes and passkeys, no sibling"},
+	"internal/users":           {[]string{"internal/idp", "github.com/go-crypt/", "github.com/pquerna/otp", "github.com/boombuler/barcode", "github.com/go-webauthn/webauthn", "golang.org/x/net/idna"}, "internal/users knows the nouns and the libraries of hashes, codes, passkeys and domain names, no sibling"},
 	"internal/admin":           {[]string{"internal/idp"}, "internal/admin knows the nouns only"},
 	"internal/registration":    {[]string{"internal/idp"}, "internal/registration knows the nouns only"},
 	"internal/audit":           {[]string{"internal/idp"}, "internal/audit knows the nouns only"},

@@ -195,6 +195,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	}
 	n.accounts = users.NewAccounts(users.AccountsConfig{
 		Store: d.store, Sealer: d.master, Hasher: d.hasher, Throttle: d.store, Audit: n.audit, Now: d.now, Logger: d.logger,
+		Factors: factors, Domains: cfg.Accounts.domains(), Terms: idp.Terms{URL: cfg.Accounts.TermsURL, Version: cfg.Accounts.TermsVersion},
 	})
 	self := users.NewSelf(users.SelfConfig{
 		Store: d.store, Passwords: people, Hasher: d.hasher, Factors: factors, Mail: d.master, Logger: d.logger, Now: d.now,
@@ -202,8 +203,12 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	// The pages describe requests that grants understands, and grants shows
 	// its errors on a page: the one knot, tied by a variable.
 	var protocol *grants.Service
+	var ownAccounts login.Registration // nil where nobody makes one for themselves
+	if cfg.Accounts.open() {
+		ownAccounts = n.accounts
+	}
 	browser := login.New(login.Config{
-		Issuer: cfg.Issuer, Secure: isSecure(cfg.Issuer), Store: d.store, Users: people, Accounts: n.accounts, Flows: d.master,
+		Issuer: cfg.Issuer, Secure: isSecure(cfg.Issuer), Store: d.store, Users: people, Accounts: n.accounts, Registration: ownAccounts, Flows: d.master,
 		Devices: d.store, Mail: d.master, People: d.store, Factors: factors, Enrolments: factors, Own: self, Resources: d.directory,
 		Requests: describer(func(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
 			return protocol.Describe(ctx, flow, who)
@@ -227,9 +232,16 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Signer: d.keyring, Mail: d.master, Opaque: d.master, Secrets: d.master, Pseudonyms: d.master, Encrypter: d.keys, Discovery: n.register, Browser: browser, Audit: n.audit,
 		Assertions: d.keys, AssertionStore: d.store,
 		RequestObjects: d.keys, Decrypter: d.keyring, Documents: d.outbound,
-		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, Now: d.now, Logger: d.logger,
+		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, AccountsOpen: cfg.Accounts.open(), Now: d.now, Logger: d.logger,
 	})
 	n.publisher = discovery.NewPublisher(n.document())
+	var invitation, signUp, newAccount http.Handler
+	if cfg.Accounts.Registration != "off" {
+		invitation = http.HandlerFunc(browser.ServeInvitation)
+	}
+	if cfg.Accounts.open() {
+		signUp, newAccount = http.HandlerFunc(browser.ServeRegister), http.HandlerFunc(browser.ServeNewAccount)
+	}
 	var registers, manages http.Handler
 	if cfg.Registration.Mode != "off" {
 		registers, manages = http.HandlerFunc(n.register.Register), http.HandlerFunc(n.register.Manage)
@@ -264,7 +276,9 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 
 			Recover:        http.HandlerFunc(browser.ServeRecover),
 			NewPassword:    http.HandlerFunc(browser.ServeNewPassword),
-			Invitation:     http.HandlerFunc(browser.ServeInvitation),
+			Invitation:     invitation,
+			SignUp:         signUp,
+			NewAccount:     newAccount,
 			Verify:         http.HandlerFunc(browser.ServeVerify),
 			Undo:           http.HandlerFunc(browser.ServeUndo),
 			Outcome:        http.HandlerFunc(browser.ServeOutcome),
@@ -501,6 +515,10 @@ func (n *node) document() discovery.Document {
 	if n.cfg.Registration.Mode != "off" {
 		registrationPath = "/oauth2/register"
 	}
+	prompts := []string{"none", "login", "consent", "select_account"}
+	if n.cfg.Accounts.open() {
+		prompts = append(prompts, "create")
+	}
 	methods := []string{idp.AuthClientSecretBasic, idp.AuthClientSecretPost, idp.AuthClientSecretJWT, idp.AuthPrivateKeyJWT}
 	return discovery.Document{
 		Issuer:            n.cfg.Issuer,
@@ -533,7 +551,7 @@ func (n *node) document() discovery.Document {
 		GrantTypes:    []string{idp.GrantAuthorizationCode, idp.GrantImplicit, idp.GrantRefreshToken, idp.GrantClientCredentials},
 		ResponseTypes: []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
 		ResponseModes: []string{idp.ModeQuery, idp.ModeFragment, idp.ModeFormPost},
-		PromptValues:  []string{"none", "login", "consent", "select_account"},
+		PromptValues:  prompts,
 		UILocales:     n.pages.Tags(),
 
 		ClaimsParameter:   true,

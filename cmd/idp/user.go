@@ -353,13 +353,16 @@ func (a *app) userInvite() *cobra.Command {
 		Use:   "invite",
 		Short: "Ask somebody by mail to take over an account, or ask once more",
 		Long: "Makes an account that waits for a person and sends a link to its address, good once for seven days, with which they choose\n" +
-			"user name and password. For an address that is invited already it sends another link, which ends the one from before.",
+			"user name and password or passkey. For an address that is invited already it sends another link, which ends the one from before.",
 		Example: "  idp user invite --email alice@example.com --group staff",
 		Args:    exactly(),
 	}
 	flags := profileFlags(c)
 	groups := c.Flags().StringArray("group", nil, "a group that the person is in (repeatable)")
 	c.RunE = a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
+		if d.cfg.Accounts.Registration == "off" {
+			return usage("accounts.registration is off: nobody could follow the link. Set it to invited, or use idp user create")
+		}
 		in := admin.UserInput{Invited: true}
 		if err := flags.apply(&in.Profile); err != nil {
 			return err

@@ -102,7 +102,7 @@ func (s *Service) check(req *authorizationRequest, form parameters) *Error {
 	case !printable(form.get("state")) || !printable(form.get("nonce")):
 		return invalidRequest("state and nonce hold printable ASCII only")
 	}
-	for _, f := range []func(*authorizationRequest, parameters) *Error{s.checkProofKey, s.checkScope, checkPrompt, checkMaxAge, checkACRValues, checkClaims, s.checkHint} {
+	for _, f := range []func(*authorizationRequest, parameters) *Error{s.checkProofKey, s.checkScope, s.checkPrompt, checkMaxAge, checkACRValues, checkClaims, s.checkHint} {
 		if err := f(req, form); err != nil {
 			return err
 		}
@@ -167,11 +167,18 @@ func (s *Service) checkHint(req *authorizationRequest, form parameters) *Error {
 	return nil
 }
 
+// promptCreate has the person make an account rather than sign in (Initiating
+// User Registration via OpenID Connect section 4).
+const promptCreate = "create"
+
 // checkPrompt reads the prompt parameter (OpenID Connect Core section 3.1.2.1).
-func checkPrompt(req *authorizationRequest, form parameters) *Error {
+func (s *Service) checkPrompt(req *authorizationRequest, form parameters) *Error {
 	prompt, ok := spaceList(form.get("prompt"))
-	if !ok || !subset(prompt, []string{"none", "login", "consent", "select_account"}) {
+	if !ok || !subset(prompt, []string{"none", "login", "consent", "select_account", promptCreate}) {
 		return invalidRequest("prompt has an unknown value")
+	}
+	if hasScope(prompt, promptCreate) && !s.AccountsOpen {
+		return invalidRequest("prompt=create is not supported: nobody makes accounts for themselves here")
 	}
 	if hasScope(prompt, "none") && len(prompt) > 1 {
 		return invalidRequest("prompt=none stands alone")

@@ -56,6 +56,8 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 	switch next, err := decide(f); next {
 	case stepLogin, stepSelectAccount:
 		s.interact(w, r, "/login", flow)
+	case stepRegister:
+		s.interact(w, r, "/register", flow)
 	case stepConsent:
 		s.interact(w, r, "/consent", flow)
 	case stepIssue:

@@ -15,6 +15,7 @@ const (
 	stepFail step = iota
 	stepIssue
 	stepLogin
+	stepRegister
 	stepSelectAccount
 	stepConsent
 )
@@ -51,6 +52,9 @@ func decide(f facts) (step, *Error) {
 	silent := req.prompts("none")
 	if f.flow.Denied {
 		return stepFail, accessDenied("the person refused")
+	}
+	if req.prompts(promptCreate) && (f.who == nil || f.who.Session.AuthTime.Before(f.flow.RequestedAt)) {
+		return stepRegister, nil
 	}
 	if f.needsLogin() {
 		if silent {

@@ -141,8 +141,11 @@ type Config struct {
 	// RequirePushed refuses authorization requests that were not pushed, for
 	// every client.
 	RequirePushed bool
-	Now           func() time.Time
-	Logger        *slog.Logger
+	// AccountsOpen says that people may make accounts for themselves, so that
+	// clients may have them do that.
+	AccountsOpen bool
+	Now          func() time.Time
+	Logger       *slog.Logger
 }
 
 // Service serves the protocol endpoints. It holds no state of its own but the

@@ -49,7 +49,10 @@ const (
 	EventUserPasswordSet       EventKind = "user.password_set"
 	EventUserFactorsReset      EventKind = "user.factors_reset" // an operator took all second factors away
 	EventUserInvited           EventKind = "user.invited"
-	EventUserAccepted          EventKind = "user.accepted" // an invitation
+	EventUserAccepted          EventKind = "user.accepted"   // an invitation
+	EventUserRegistered        EventKind = "user.registered" // a person made the account
+	EventRegistrationRequested EventKind = "registration.requested"
+	EventRegistrationThrottled EventKind = "registration.throttled"
 	EventUserLocked            EventKind = "user.locked"
 	EventUserUnlocked          EventKind = "user.unlocked" // by a new password
 	EventRecoveryRequested     EventKind = "recovery.requested"

@@ -12,6 +12,7 @@ const (
 	LinkVerifyAddress LinkKind = "verify_address" // to show that an address is one's own
 	LinkInvitation    LinkKind = "invitation"     // to take over an account
 	LinkUndoAddress   LinkKind = "undo_address"   // to make the old address the primary one again
+	LinkRegistration  LinkKind = "registration"   // to make an account for oneself
 )
 
 // Life is how long a link of the kind works.
@@ -31,9 +32,10 @@ func (k LinkKind) Life() time.Duration {
 type Link struct {
 	ID        ID // time-ordered
 	Kind      LinkKind
-	UserID    string
+	UserID    string // of a LinkRegistration the account's that is not there yet
 	Address   string // that it is about; empty for none
 	Salt      []byte
+	Sealed    []byte // what was asked for it with, under the master key; nil for nothing
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	UsedAt    time.Time // zero while it is not
@@ -43,7 +45,7 @@ type Link struct {
 type LinkState struct {
 	Link       Link
 	Superseded bool // there is a newer one
-	User       User
+	User       User // empty for a LinkRegistration
 }
 
 // Check says whether the link works at now: ErrAlreadyUsed or ErrExpired if not.

@@ -16,6 +16,8 @@ type MailKind string
 // The kinds of message; each has a struct of its own, named after it.
 const (
 	MailInvitation      MailKind = "invitation"
+	MailRegistration    MailKind = "registration"
+	MailAccountExists   MailKind = "account_exists"
 	MailVerifyAddress   MailKind = "verify_address"
 	MailResetPassword   MailKind = "reset_password"
 	MailPasswordChanged MailKind = "password_changed"
@@ -74,6 +76,15 @@ type InvitationMail struct {
 	Link      MailLink
 	ExpiresAt time.Time
 }
+
+// RegistrationMail lets somebody make an account who asked for one.
+type RegistrationMail struct {
+	Link      MailLink
+	ExpiresAt time.Time
+}
+
+// AccountExistsMail tells somebody who asked for an account that they have one.
+type AccountExistsMail struct{ Username string }
 
 // VerifyAddressMail asks whether an address is the person's.
 type VerifyAddressMail struct {
@@ -155,6 +166,8 @@ type AccountDisabledMail struct{ At time.Time }
 type TestMail struct{ At time.Time }
 
 func (InvitationMail) Kind() MailKind      { return MailInvitation }
+func (RegistrationMail) Kind() MailKind    { return MailRegistration }
+func (AccountExistsMail) Kind() MailKind   { return MailAccountExists }
 func (VerifyAddressMail) Kind() MailKind   { return MailVerifyAddress }
 func (ResetPasswordMail) Kind() MailKind   { return MailResetPassword }
 func (PasswordChangedMail) Kind() MailKind { return MailPasswordChanged }
@@ -166,6 +179,8 @@ func (AccountDisabledMail) Kind() MailKind { return MailAccountDisabled }
 func (TestMail) Kind() MailKind            { return MailTest }
 
 func (m InvitationMail) Until() time.Time    { return m.ExpiresAt }
+func (m RegistrationMail) Until() time.Time  { return m.ExpiresAt }
+func (AccountExistsMail) Until() time.Time   { return time.Time{} }
 func (m VerifyAddressMail) Until() time.Time { return m.ExpiresAt }
 func (m ResetPasswordMail) Until() time.Time { return m.ExpiresAt }
 func (PasswordChangedMail) Until() time.Time { return time.Time{} }
@@ -181,6 +196,10 @@ func ParseMailMessage(kind MailKind, raw []byte) (MailMessage, error) {
 	switch kind {
 	case MailInvitation:
 		return parseMessage[InvitationMail](raw)
+	case MailRegistration:
+		return parseMessage[RegistrationMail](raw)
+	case MailAccountExists:
+		return parseMessage[AccountExistsMail](raw)
 	case MailVerifyAddress:
 		return parseMessage[VerifyAddressMail](raw)
 	case MailResetPassword:

@@ -66,6 +66,7 @@ type Accounts interface {
 	Verification
 	Addresses
 	Invitations
+	Newcomers
 }
 
 // Logos keeps the pictures of clients under their hashes. Implemented by
@@ -80,7 +81,8 @@ type Noter interface {
 	Note(ctx context.Context, event idp.Event)
 }
 
-// Config is what a Login is made of. Every field but Logger is needed.
+// Config is what a Login is made of. Every field but Registration and Logger
+// is needed.
 type Config struct {
 	Issuer string
 	// Secure is false only for an issuer on http and loopback: cookies then do
@@ -99,10 +101,13 @@ type Config struct {
 	Own       OwnAccount
 	Resources Resources
 	Accounts  Accounts
-	Flows     Sealer
-	Requests  Describer
-	Clients   Clients
-	Logos     Logos
+	// Registration is usually the same as Accounts; nil where nobody makes an
+	// account for themselves.
+	Registration Registration
+	Flows        Sealer
+	Requests     Describer
+	Clients      Clients
+	Logos        Logos
 	// RemoteLogos has browsers load the pictures of clients without a stored one
 	// from where the client says: its host then learns who signs in when.
 	RemoteLogos bool
@@ -130,6 +135,8 @@ type Config struct {
 //	ServeRecover       /recover                 a link for a new password, please
 //	ServeNewPassword   /recover/password        where that leads
 //	ServeInvitation    /invitation              where an invitation leads
+//	ServeRegister      /register                an account, please
+//	ServeNewAccount    /register/account        where that leads
 //	ServeVerify        /verify                  where the link to a new address leads
 //	ServeUndo          /verify/undo             where the link to an old address leads
 //	Static             /static/                 style, script, mark

@@ -108,18 +108,23 @@ func (l *Login) opened(w http.ResponseWriter, r *http.Request, page string) (*id
 const maxLink = 128
 
 // deadLink is the one page for a link that does not work, whatever is wrong
-// with it.
-func (l *Login) deadLink(w http.ResponseWriter, r *http.Request, err error) error {
+// with it. next is where the person goes from there.
+func (l *Login) deadLink(w http.ResponseWriter, r *http.Request, err error, message *web.Text, next string, nextText *web.Text) error {
 	if !errors.Is(err, idp.ErrAlreadyUsed) && !errors.Is(err, idp.ErrExpired) && !errors.Is(err, idp.ErrNotFound) && !errors.Is(err, idp.ErrMalformed) {
 		return err
 	}
 	request := idp.RequestFrom(r.Context())
 	request.Outcome, request.Cause = "link_refused", err
 	l.render(w, r, http.StatusGone, web.NoticePage{
-		Layout: l.layoutOf(r, nil, ""), Title: web.Say("link.dead_title"), Message: web.Say("link.dead"), Problem: true,
-		Next: l.base + "/recover", NextText: web.Say("link.again"),
+		Layout: l.layoutOf(r, nil, ""), Title: web.Say("link.dead_title"), Message: message, Problem: true,
+		Next: l.base + next, NextText: nextText,
 	})
 	return nil
+}
+
+// deadAccountLink is the page for a link of somebody who has an account.
+func (l *Login) deadAccountLink(w http.ResponseWriter, r *http.Request, err error) error {
+	return l.deadLink(w, r, err, web.Say("link.dead"), "/recover", web.Say("link.again"))
 }
 
 func (l *Login) showNewPassword(w http.ResponseWriter, r *http.Request) error {
@@ -136,7 +141,7 @@ func (l *Login) newPasswordPage(w http.ResponseWriter, r *http.Request, status i
 		err = idp.ErrMalformed
 	}
 	if err != nil {
-		return l.deadLink(w, r, err)
+		return l.deadAccountLink(w, r, err)
 	}
 	sealed, err := l.Flows.SealFlow(flow)
 	if err != nil {
@@ -164,7 +169,7 @@ func (l *Login) setNewPassword(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, idp.ErrThrottled):
 		return l.newPasswordPage(w, r, http.StatusTooManyRequests, flow, throttled(w, err))
 	}
-	return l.deadLink(w, r, err)
+	return l.deadAccountLink(w, r, err)
 }
 
 // showOutcome shows what the path names. Nothing happens here, so anybody may
@@ -175,15 +180,20 @@ func (l *Login) showOutcome(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	next, nextText := "/login", web.Say("outcome.sign_in")
-	var title, message *web.Text
+	var title, message, hint *web.Text
 	switch r.URL.Path {
 	case "/recover/sent":
 		title, message = web.Say("recover.sent_title"), web.Say("recover.sent", "count", int(idp.LinkReset.Life().Minutes()))
-		nextText = web.Say("recover.back")
+		hint, nextText = web.Say("recover.sent_hint"), web.Say("recover.back")
 	case "/recover/done":
 		title, message = web.Say("recover.done_title"), web.Say("recover.done")
 	case "/invitation/done":
 		title, message = web.Say("invitation.done_title"), web.Say("invitation.done")
+	case "/register/sent":
+		title, message = web.Say("recover.sent_title"), web.Say("register.sent", "count", int(idp.LinkRegistration.Life().Hours()))
+		hint, nextText = web.Say("register.sent_hint"), web.Say("recover.back")
+	case "/register/done":
+		title, message = web.Say("invitation.done_title"), web.Say("register.done")
 	case "/verify/done":
 		title, message = web.Say("verify.done_title"), web.Say("verify.done")
 		next, nextText = "/", web.Say("outcome.go_on")
@@ -198,14 +208,11 @@ func (l *Login) showOutcome(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := web.NoticePage{
-		Layout: l.layoutOf(r, nil, r.URL.Path+"?flow="+url.QueryEscape(sealed)), Title: title, Message: message,
+		Layout: l.layoutOf(r, nil, r.URL.Path+"?flow="+url.QueryEscape(sealed)), Title: title, Message: message, Hint: hint,
 		Next: l.base + next, NextText: nextText,
 	}
 	if next != "/" {
 		page.Next += "?flow=" + url.QueryEscape(sealed)
-	}
-	if r.URL.Path == "/recover/sent" {
-		page.Hint = web.Say("recover.sent_hint")
 	}
 	l.render(w, r, http.StatusOK, page)
 	return nil

@@ -89,7 +89,7 @@ func (l *Login) loginPage(w http.ResponseWriter, r *http.Request, status int, fl
 		return err
 	}
 	page.Layout = l.layoutOf(r, nil, "/login?flow="+url.QueryEscape(sealed))
-	page.Flow, page.Client = sealed, l.clientOnPage(interaction.Client)
+	page.Flow, page.Client, page.Registration = sealed, l.clientOnPage(interaction.Client), l.Registration != nil
 	if page.Passkey, err = l.passkeyRequest(r, flow, ""); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (l *Login) showVerify(kind idp.LinkKind, path string) handler {
 			err = idp.ErrMalformed
 		}
 		if err != nil {
-			return l.deadLink(w, r, err)
+			return l.deadAccountLink(w, r, err)
 		}
 		sealed, err := l.Flows.SealFlow(*flow)
 		if err != nil {
@@ -82,5 +82,5 @@ func (l *Login) addressChanged(w http.ResponseWriter, r *http.Request, flow idp.
 		})
 		return nil
 	}
-	return l.deadLink(w, r, err)
+	return l.deadAccountLink(w, r, err)
 }

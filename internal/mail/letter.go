@@ -92,6 +92,17 @@ func (r *Renderer) letter(m idp.Mail) (web.Letter, error) {
 		}
 		leads(web.Say("mail.invitation_button"), m.Link)
 		l.After = []*web.Text{web.Say("mail.invitation_after", "until", m.ExpiresAt.In(zone))}
+	case idp.RegistrationMail:
+		l.Subject, l.Title = web.Say("mail.registration_subject", "host", host), web.Say("mail.registration_title")
+		l.Before = []*web.Text{web.Say("mail.registration_before", "host", host)}
+		leads(web.Say("mail.invitation_button"), m.Link)
+		l.After = []*web.Text{web.Say("mail.registration_after", "until", m.ExpiresAt.In(zone))}
+	case idp.AccountExistsMail:
+		l.Subject, l.Title = web.Say("mail.exists_subject", "host", host), web.Say("mail.exists_title")
+		l.Before = []*web.Text{web.Say("mail.exists_before", "host", host)}
+		home()
+		l.Facts = []web.LetterFact{{Label: web.Say("mail.username"), Text: tame(m.Username)}}
+		l.After = []*web.Text{web.Say("mail.exists_after")}
 	case idp.VerifyAddressMail:
 		l.Subject, l.Title = web.Say("mail.verify_subject", "host", host), web.Say("mail.verify_title")
 		l.Before = []*web.Text{web.Say("mail.verify_before", "host", host)}

@@ -32,6 +32,8 @@ func samples() map[string]idp.MailMessage {
 	return map[string]idp.MailMessage{
 		"invitation":            idp.InvitationMail{InvitedBy: "Bob Builder", Link: "/invite?token=s3cret-invite", ExpiresAt: moment.Add(72 * time.Hour)},
 		"invitation_nobody":     idp.InvitationMail{Link: "/invite?token=s3cret-invite", ExpiresAt: moment.Add(72 * time.Hour)},
+		"registration":          idp.RegistrationMail{Link: "/register/account?link=s3cret-registration", ExpiresAt: moment.Add(24 * time.Hour)},
+		"account_exists":        idp.AccountExistsMail{Username: "alice"},
 		"verify_address":        idp.VerifyAddressMail{Link: "/verify?token=s3cret-verify", ExpiresAt: moment.Add(time.Hour)},
 		"reset_password":        idp.ResetPasswordMail{Username: "alice", Link: "/recover/reset?token=s3cret-reset&x=1", ExpiresAt: moment.Add(15 * time.Minute)},
 		"password_changed":      idp.PasswordChangedMail{At: moment, Device: "Firefox on Linux", RemoteAddr: "2001:db8::17"},

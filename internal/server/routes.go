@@ -42,6 +42,8 @@ type Handlers struct {
 	Recover        http.Handler
 	NewPassword    http.Handler
 	Invitation     http.Handler
+	SignUp         http.Handler // where people ask for an account of their own
+	NewAccount     http.Handler
 	Verify         http.Handler
 	Undo           http.Handler
 	Outcome        http.Handler
@@ -122,6 +124,9 @@ func Routes(h Handlers) []Route {
 		{Path: "/recover/{outcome:sent|done}", Methods: read, Handler: h.Outcome, Browser: true},
 		{Path: "/invitation", Methods: page, Handler: h.Invitation, Browser: true},
 		{Path: "/invitation/done", Methods: read, Handler: h.Outcome, Browser: true},
+		{Path: "/register", Methods: page, Handler: h.SignUp, Browser: true},
+		{Path: "/register/account", Methods: page, Handler: h.NewAccount, Browser: true},
+		{Path: "/register/{outcome:sent|done}", Methods: read, Handler: h.Outcome, Browser: true},
 		{Path: "/verify", Methods: page, Handler: h.Verify, Browser: true},
 		{Path: "/verify/undo", Methods: page, Handler: h.Undo, Browser: true},
 		{Path: "/verify/{outcome:done|undone}", Methods: read, Handler: h.Outcome, Browser: true},

@@ -223,18 +223,22 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 // this credential (Web Authentication Level 3 section 7.1 step 26),
 // idp.ErrNotFound when the user is gone.
 func (s *Store) AddPasskey(ctx context.Context, p idp.Passkey, c idp.Challenge, event idp.Event) error {
+	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
+		return true, s.addPasskey(ctx, q, p, c)
+	})
+}
+
+func (s *Store) addPasskey(ctx context.Context, q querier, p idp.Passkey, c idp.Challenge) error {
 	if err := checkWords("transports", p.Transports); err != nil {
 		return err
 	}
-	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
-		n, err := q.exec(ctx, insertAssertion, idp.DayOf(c.ExpiresAt), challengeHash(c))
-		if err := expect(n, err, idp.ErrAlreadyUsed); err != nil {
-			return false, err
-		}
-		_, err = q.exec(ctx, insertPasskey, p.ID, p.UserID, p.Name, p.PublicKey, p.SignCount, idp.ID(p.AAGUID), words(p.Transports),
-			p.UserVerified, p.BackupEligible, p.BackupState, s.orNow(p.CreatedAt))
-		return true, err
-	})
+	n, err := q.exec(ctx, insertAssertion, idp.DayOf(c.ExpiresAt), challengeHash(c))
+	if err := expect(n, err, idp.ErrAlreadyUsed); err != nil {
+		return err
+	}
+	_, err = q.exec(ctx, insertPasskey, p.ID, p.UserID, p.Name, p.PublicKey, p.SignCount, idp.ID(p.AAGUID), words(p.Transports),
+		p.UserVerified, p.BackupEligible, p.BackupState, s.orNow(p.CreatedAt))
+	return err
 }
 
 const insertChallenge = `INSERT INTO assertions (expires_on, assertion_hash) VALUES ($1, $2)`

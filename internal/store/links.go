@@ -8,11 +8,11 @@ import (
 )
 
 const insertLink = `
-INSERT INTO links (link_id, kind, user_id, address_key, address, salt, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+INSERT INTO links (link_id, kind, user_id, address_key, address, salt, sealed, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 
 func linkStatement(l idp.Link) statement {
-	return statement{insertLink, []any{l.ID, l.Kind, l.UserID, addressKey(l.Address), l.Address, l.Salt, l.CreatedAt, l.ExpiresAt}}
+	return statement{insertLink, []any{l.ID, l.Kind, l.UserID, addressKey(l.Address), l.Address, l.Salt, l.Sealed, l.CreatedAt, l.ExpiresAt}}
 }
 
 // CreateLink stores a link. Those of its kind, person and address from before do
@@ -23,18 +23,18 @@ func (s *Store) CreateLink(ctx context.Context, l idp.Link, events ...idp.Event)
 
 const selectLinkState = `
 SELECT
-    l.link_id, l.kind, l.user_id, l.address, l.salt, l.created_at, l.expires_at, l.used_at,
+    l.link_id, l.kind, l.user_id, l.address, l.salt, l.sealed, l.created_at, l.expires_at, l.used_at,
     EXISTS (SELECT 1 FROM links n WHERE n.user_id = l.user_id AND n.kind = l.kind AND n.address_key = l.address_key AND n.link_id > l.link_id),
     u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at, u.password_changed_at, u.preferences
 FROM links l
-JOIN users u ON u.user_id = l.user_id
-WHERE l.link_id = $1`
+LEFT JOIN users u ON u.user_id = l.user_id
+WHERE l.link_id = $1 AND (u.user_id IS NOT NULL OR l.kind = 'registration')`
 
 // LinkState returns a link, whether it works or not, and whose it is.
 func (s *Store) LinkState(ctx context.Context, id idp.ID) (idp.LinkState, error) {
 	var st idp.LinkState
 	l := &st.Link
-	dests := []any{&l.ID, &l.Kind, &l.UserID, &l.Address, &l.Salt, &l.CreatedAt, &l.ExpiresAt, &l.UsedAt, &st.Superseded}
+	dests := []any{&l.ID, &l.Kind, &l.UserID, &l.Address, &l.Salt, &l.Sealed, &l.CreatedAt, &l.ExpiresAt, &l.UsedAt, &st.Superseded}
 	err := one(ctx, s.port, append(dests, userDests(&st.User)...), selectLinkState, id)
 	return st, err
 }

@@ -17,6 +17,8 @@ func TestSealMail(t *testing.T) {
 	at := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
 	messages := []idp.MailMessage{
 		idp.InvitationMail{InvitedBy: "Bob", Link: "/invite?token=canary", ExpiresAt: at.Add(time.Hour)},
+		idp.RegistrationMail{Link: "/register/account?link=canary", ExpiresAt: at.Add(time.Hour)},
+		idp.AccountExistsMail{Username: "alice"},
 		idp.VerifyAddressMail{Link: "/verify?token=canary", ExpiresAt: at.Add(time.Hour)},
 		idp.ResetPasswordMail{Username: "alice", Link: "/reset?token=canary", ExpiresAt: at.Add(15 * time.Minute)},
 		idp.PasswordChangedMail{At: at, Device: "Firefox on Linux", RemoteAddr: "192.0.2.1"},

@@ -25,6 +25,7 @@ type AccountStore interface {
 	LinkStore
 	EmailAddressStore
 	InvitationStore
+	RegistrationStore
 }
 
 // LinkStore keeps links that people were sent. Implemented by *store.Store.
@@ -33,16 +34,18 @@ type LinkStore interface {
 	LinkState(ctx context.Context, id idp.ID) (idp.LinkState, error)
 }
 
-// Sealer makes and reads the secrets of links, and seals mail. Implemented by
-// *tokens.Master.
+// Sealer makes and reads the secrets of links, and seals mail and what links
+// were asked for with. Implemented by *tokens.Master.
 type Sealer interface {
+	LinkSealer
 	MintOpaque(t idp.OpaqueToken, salt []byte) string
 	ParseOpaque(kind idp.TokenKind, s string) (idp.OpaqueToken, error)
 	VerifyOpaque(s string, salt []byte) bool
 	SealMail(at time.Time, mail idp.Mail) (idp.SealedMail, error)
 }
 
-// AccountsConfig is what Accounts need. Every field but Logger is needed.
+// AccountsConfig is what Accounts need. Every field but Logger and those of
+// newcomers is needed.
 type AccountsConfig struct {
 	Store    AccountStore
 	Sealer   Sealer
@@ -51,6 +54,15 @@ type AccountsConfig struct {
 	Audit    Noter
 	Now      func() time.Time
 	Logger   *slog.Logger
+
+	// Factors lets newcomers begin with a passkey; nil lets them have passwords
+	// only.
+	Factors *Factors
+	// Domains are those whose addresses may register themselves: as MailDomain
+	// returns them, or AnyDomain. None lets nobody.
+	Domains []string
+	// Terms are what newcomers have to accept.
+	Terms idp.Terms
 }
 
 // Accounts decides about what people do with their accounts without an
@@ -70,7 +82,11 @@ type Accounts struct {
 	now      func() time.Time
 	logger   *slog.Logger
 
-	recoveries chan recovery
+	factors *Factors // nil for none
+	domains []string
+	terms   idp.Terms
+
+	errands chan errand
 }
 
 // NewAccounts returns Accounts.
@@ -81,14 +97,16 @@ func NewAccounts(cfg AccountsConfig) *Accounts {
 	return &Accounts{
 		store: cfg.Store, sealer: cfg.Sealer, hasher: cfg.Hasher, throttle: cfg.Throttle, audit: cfg.Audit,
 		now: func() time.Time { return idp.Instant(cfg.Now()) }, logger: cfg.Logger,
-		recoveries: make(chan recovery, maxRecoveries),
+		factors: cfg.Factors, domains: cfg.Domains, terms: cfg.Terms,
+		errands: make(chan errand, maxErrands),
 	}
 }
 
 // PasswordMinLength is how many characters a new password has at least.
 func (a *Accounts) PasswordMinLength() int { return a.hasher.rules.minLength }
 
-// Look returns what a link is good for. It works, now.
+// Look returns what a link is good for. It works, now. That of somebody who
+// registers has the user as they will be if they change nothing.
 func (a *Accounts) Look(ctx context.Context, secret string) (idp.LinkState, error) {
 	return a.look(ctx, secret)
 }
@@ -116,6 +134,9 @@ func (a *Accounts) look(ctx context.Context, secret string, kinds ...idp.LinkKin
 	if err := state.Check(a.now()); err != nil {
 		a.linkRefused(ctx, state, err)
 		return idp.LinkState{}, err
+	}
+	if state.Link.Kind == idp.LinkRegistration {
+		state.User = applicant(state.Link)
 	}
 	return state, nil
 }

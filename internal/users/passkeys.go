@@ -190,15 +190,33 @@ func (f *Factors) beginRegistration(ctx context.Context, user idp.User, browser 
 		return idp.Ceremony{}, fmt.Errorf("users: register a passkey: %w", err)
 	}
 	person := passkeyUser{user: user, handle: handle, passkeys: has.Passkeys}
-	creation, session, err := f.rp.BeginMediatedRegistration(person, mediation,
-		webauthn.WithCredentialParameters(passkeyParameters()),
+	return f.askForNew(person, browser, ceremony{Quiet: mediation == protocol.MediationConditional}, mediation,
 		webauthn.WithExclusions(webauthn.Credentials(person.WebAuthnCredentials()).CredentialDescriptors()))
+}
+
+// BeginFirstPasskey is BeginPasskeyRegistration for an account that waits for its
+// person, or is not there yet. The passkey will be all that lets them in, so it
+// has to check who they are. The same handle each time makes a second passkey
+// take the first one's place.
+func (f *Factors) BeginFirstPasskey(user idp.User, handle, browser []byte) (idp.Ceremony, error) {
+	if f.rp == nil {
+		return idp.Ceremony{}, fmt.Errorf("users: an issuer without a domain has no passkeys: %w", idp.ErrNotFound)
+	}
+	selection := f.rp.Config.AuthenticatorSelection
+	selection.UserVerification = protocol.VerificationRequired
+	return f.askForNew(passkeyUser{user: user, handle: handle}, browser, ceremony{Required: true}, protocol.MediationDefault,
+		webauthn.WithAuthenticatorSelection(selection))
+}
+
+func (f *Factors) askForNew(person passkeyUser, browser []byte, state ceremony, mediation protocol.CredentialMediationRequirement,
+	options ...webauthn.RegistrationOption,
+) (idp.Ceremony, error) {
+	creation, session, err := f.rp.BeginMediatedRegistration(person, mediation, append(options, webauthn.WithCredentialParameters(passkeyParameters()))...)
 	if err != nil {
 		return idp.Ceremony{}, fmt.Errorf("users: register a passkey: %w", err)
 	}
-	return f.ceremony(creation, registrationPlace(user.ID, browser), ceremony{
-		Challenge: session.Challenge, UserID: user.ID, Quiet: mediation == protocol.MediationConditional,
-	})
+	state.Challenge, state.UserID = session.Challenge, person.user.ID
+	return f.ceremony(creation, registrationPlace(person.user.ID, browser), state)
 }
 
 // BeginPasskeySignIn asks for a passkey: WebAuthn section 7.2. Without a user
@@ -339,17 +357,51 @@ func (f *Factors) check(state ceremony, ceremonyType protocol.CeremonyType, c pr
 // that comes too late or twice or from another browser; idp.ErrConflict when
 // somebody has this passkey; *idp.InvalidError for a name that is none.
 func (f *Factors) FinishPasskeyRegistration(ctx context.Context, user idp.User, browser []byte, sealed, name string, response []byte) (idp.Passkey, []idp.Factor, error) {
-	refuse := func(reason string) (idp.Passkey, []idp.Factor, error) {
-		return idp.Passkey{}, nil, f.rejected(ctx, user.ID, reason)
+	made, factors, err := f.made(ctx, user, browser, idp.PasskeyAnswer{Sealed: sealed, Response: response}, name, false)
+	if err != nil {
+		return idp.Passkey{}, nil, err
+	}
+	p := made.Passkey
+	event := f.telling(ctx, f.passkeyEvent(idp.EventFactorAdded, user.ID, p.AAGUID), user, idp.MailFactorPasskey, idp.MailFactorAdded)
+	err = f.store.AddPasskey(ctx, p, made.Challenge, event)
+	switch {
+	case errors.Is(err, idp.ErrAlreadyUsed):
+		return idp.Passkey{}, nil, f.rejected(ctx, user.ID, reasonReplayed)
+	case errors.Is(err, idp.ErrConflict):
+		_ = f.rejected(ctx, user.ID, reasonKnown) // the caller hears more than that
+		return idp.Passkey{}, nil, fmt.Errorf("users: register a passkey: %w", err)
+	case err != nil:
+		return idp.Passkey{}, nil, fmt.Errorf("users: register a passkey: %w", err)
+	}
+	return p, factors, nil
+}
+
+// FinishFirstPasskey checks the answer to BeginFirstPasskey. It stores nothing:
+// whoever stores the account stores the passkey with it, and tells of the event.
+// The errors are those of FinishPasskeyRegistration.
+func (f *Factors) FinishFirstPasskey(ctx context.Context, user idp.User, handle, browser []byte, answer idp.PasskeyAnswer) (idp.FirstPasskey, []idp.Factor, idp.Event, error) {
+	made, factors, err := f.made(ctx, user, browser, answer, "", true)
+	made.Handle = handle
+	return made, factors, f.passkeyEvent(idp.EventFactorAdded, user.ID, made.AAGUID), err
+}
+
+// made returns the passkey that the browser made, and what making it has proven.
+// first is one that has to let the person in alone.
+func (f *Factors) made(ctx context.Context, user idp.User, browser []byte, answer idp.PasskeyAnswer, name string, first bool) (idp.FirstPasskey, []idp.Factor, error) {
+	refuse := func(reason string) (idp.FirstPasskey, []idp.Factor, error) {
+		return idp.FirstPasskey{}, nil, f.rejected(ctx, user.ID, reason)
 	}
 	// 1. The question.
-	state, reason := f.resume(registrationPlace(user.ID, browser), sealed, response)
+	state, reason := f.resume(registrationPlace(user.ID, browser), answer.Sealed, answer.Response)
+	if reason == "" && state.Required != first {
+		reason = reasonState
+	}
 	if reason != "" {
 		return refuse(reason)
 	}
 
 	// 2. The answer: WebAuthn section 7.1, steps 5 to 25.
-	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
+	parsed, err := protocol.ParseCredentialCreationResponseBytes(answer.Response)
 	if err != nil {
 		return refuse(reasonMalformed)
 	}
@@ -365,8 +417,8 @@ func (f *Factors) FinishPasskeyRegistration(ctx context.Context, user idp.User, 
 		return refuse(reasonPublicKey)
 	}
 
-	// 3. Store it: the challenge is used up, and nobody has the credential
-	// (step 26).
+	// 3. The passkey. Who stores it uses up the challenge, and sees that nobody
+	// has the credential (step 26).
 	p := idp.Passkey{
 		ID: credential.ID, UserID: user.ID, PublicKey: credential.PublicKey, SignCount: data.Counter,
 		Transports: transports(credential.Transport), UserVerified: data.Flags.HasUserVerified(),
@@ -374,23 +426,13 @@ func (f *Factors) FinishPasskeyRegistration(ctx context.Context, user idp.User, 
 	}
 	copy(p.AAGUID[:], credential.Authenticator.AAGUID)
 	if p.Name, err = checkFactorName(name, firstOf(PasskeyProvider(p.AAGUID), passkeyName)); err != nil {
-		return idp.Passkey{}, nil, err
+		return idp.FirstPasskey{}, nil, err
 	}
-	event := f.telling(ctx, f.passkeyEvent(idp.EventFactorAdded, user.ID, p.AAGUID), user, idp.MailFactorPasskey, idp.MailFactorAdded)
-	err = f.store.AddPasskey(ctx, p, idp.Challenge{Value: state.Challenge, ExpiresAt: state.Until}, event)
-	switch {
-	case errors.Is(err, idp.ErrAlreadyUsed):
-		return refuse(reasonReplayed)
-	case errors.Is(err, idp.ErrConflict):
-		_ = f.rejected(ctx, user.ID, reasonKnown) // the caller hears more than that
-		return idp.Passkey{}, nil, fmt.Errorf("users: register a passkey: %w", err)
-	case err != nil:
-		return idp.Passkey{}, nil, fmt.Errorf("users: register a passkey: %w", err)
-	}
+	made := idp.FirstPasskey{Passkey: p, Challenge: idp.Challenge{Value: state.Challenge, ExpiresAt: state.Until}}
 	if !data.Flags.HasUserPresent() {
-		return p, nil, nil
+		return made, nil, nil
 	}
-	return p, passkeyFactors(p, data.Flags.HasUserVerified()), nil
+	return made, passkeyFactors(p, data.Flags.HasUserVerified()), nil
 }
 
 // FinishPasskeySignIn returns whose passkey signed, and what that has proven:

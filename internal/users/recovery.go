@@ -33,15 +33,6 @@ var (
 	usesPerAddress = limit{interval: 6 * time.Second, burst: 20}
 )
 
-// maxRecoveries is how many wait to be looked at.
-const maxRecoveries = 64
-
-// recovery is somebody's wish to get back in.
-type recovery struct {
-	login                 string
-	requestID, remoteAddr string
-}
-
 // Why nobody was sent a link; for the audit alone.
 const (
 	reasonNoAddress = "no_address"
@@ -56,78 +47,24 @@ const (
 // Errors: *ThrottledError for too many from one address or at all, whoever they
 // are for; idp.ErrUnavailable.
 func (a *Accounts) Recover(ctx context.Context, login string) error {
-	request := idp.RequestFrom(ctx)
-	for _, l := range []struct {
-		key    string
-		limit  limit
-		reason string
-	}{
-		{"recover:address:" + subscriber(request.RemoteAddr), recoveriesPerAddress, reasonAddress},
-		{"recover:all", recoveriesOverall, reasonOverall},
-	} {
-		err := take(ctx, a.throttle, a.now(), l.key, l.limit)
-		if errors.Is(err, idp.ErrThrottled) {
-			a.audit.Note(ctx, idp.Event{At: a.now(), Kind: idp.EventRecoveryThrottled, Detail: map[string]string{"reason": l.reason}})
-			return err
-		}
-		if err != nil {
-			return fmt.Errorf("users: recover: %w", err)
-		}
+	if err := a.admit(ctx, "recover", idp.EventRecoveryThrottled); err != nil {
+		return err
 	}
-	select {
-	case a.recoveries <- recovery{login: login, requestID: request.ID, remoteAddr: request.RemoteAddr}:
-		return nil
-	default:
-		return fmt.Errorf("users: too many recoveries wait: %w", idp.ErrUnavailable)
-	}
+	return a.later(ctx, "no link for a new password was sent", func(ctx context.Context) error { return a.recover(ctx, login) })
 }
 
-// recoverPatience is how long the database may take over one recovery.
-const recoverPatience = 10 * time.Second
-
-// Run sends what was asked for until ctx ends, and what was asked for before
-// that.
-func (a *Accounts) Run(ctx context.Context) {
-	background := context.WithoutCancel(ctx)
-	for {
-		select {
-		case r := <-a.recoveries:
-			a.serve(background, r)
-			continue
-		default:
-		}
-		select {
-		case r := <-a.recoveries:
-			a.serve(background, r)
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (a *Accounts) serve(ctx context.Context, r recovery) {
-	ctx, cancel := context.WithTimeout(ctx, recoverPatience)
-	defer cancel()
-	if err := a.recover(ctx, r); err != nil {
-		a.logger.ErrorContext(ctx, "no link for a new password was sent", "request_id", r.requestID, "cause", err)
-	}
-}
-
-func (a *Accounts) recover(ctx context.Context, r recovery) error {
-	now := a.now()
-	event := idp.Event{
-		ID: newID(now), At: now, Kind: idp.EventRecoveryRequested, RequestID: r.requestID, RemoteAddr: r.remoteAddr,
-	}
+func (a *Accounts) recover(ctx context.Context, login string) error {
+	event := a.event(ctx, idp.EventRecoveryRequested, "", nil)
 	refused := func(userID, reason string) error {
 		event.UserID, event.Detail = userID, map[string]string{"reason": reason}
 		a.audit.Note(ctx, event)
 		return nil
 	}
 	// 1. Whose it is.
-	if r.login == "" || len(r.login) > maxUsername || !utf8.ValidString(r.login) || strings.ContainsRune(r.login, 0) {
+	if login == "" || len(login) > maxUsername || !utf8.ValidString(login) || strings.ContainsRune(login, 0) {
 		return refused("", reasonUnknownUser)
 	}
-	user, err := a.store.UserByLogin(ctx, r.login)
+	user, err := a.store.UserByLogin(ctx, login)
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
 		return refused("", reasonUnknownUser)
@@ -137,7 +74,7 @@ func (a *Accounts) recover(ctx context.Context, r recovery) error {
 		return refused(user.ID, reasonInactive)
 	}
 	// 2. Not too often.
-	switch err := take(ctx, a.throttle, now, "recover:account:"+hashed(user.ID), recoveriesPerAccount); {
+	switch err := take(ctx, a.throttle, a.now(), "recover:account:"+hashed(user.ID), recoveriesPerAccount); {
 	case errors.Is(err, idp.ErrThrottled):
 		return refused(user.ID, reasonAccount)
 	case err != nil:
@@ -147,13 +84,13 @@ func (a *Accounts) recover(ctx context.Context, r recovery) error {
 	// typed, or the primary one.
 	link, path := a.link(idp.LinkReset, user.ID, "", pageNewPassword)
 	mail, ok := user.Mail(idp.ResetPasswordMail{Username: user.Username, Link: path, ExpiresAt: link.ExpiresAt})
-	if !strings.EqualFold(r.login, user.Username) {
+	if !strings.EqualFold(login, user.Username) {
 		addresses, err := a.EmailAddresses(ctx, user.ID)
 		if err != nil {
 			return err
 		}
 		// As it was verified: what was typed may only look the same.
-		if i := indexOf(addresses, r.login); i >= 0 && addresses[i].Verified() {
+		if i := indexOf(addresses, login); i >= 0 && addresses[i].Verified() {
 			mail.To, ok = addresses[i].Address, true
 		}
 	}

@@ -1,7 +1,8 @@
 // Passkeys (Web Authentication Level 3): a form with data-passkey="get" or
 // "create" carries what the browser is asked in data-options, and takes what
 // it answers in its field passkey_response. A form with data-autofill offers
-// passkeys where a user name is typed, too.
+// passkeys where a user name is typed, too. In a form that can do without one,
+// the button with the value passkey asks for it.
 
 const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
 const text = (buffer) =>
@@ -51,6 +52,11 @@ async function ask(form, mediation) {
   pending?.abort();
   pending = new AbortController();
   const options = JSON.parse(form.dataset.options).publicKey;
+  const username = form.elements.namedItem("username")?.value;
+  if (form.dataset.passkey === "create" && username) {
+    options.user.name = username;
+    options.user.displayName = form.elements.namedItem("name")?.value || username;
+  }
   const credential =
     form.dataset.passkey === "create"
       ? await navigator.credentials.create({ publicKey: creationOptions(options), signal: pending.signal })
@@ -60,7 +66,7 @@ async function ask(form, mediation) {
 }
 
 for (const form of document.querySelectorAll("form[data-passkey]")) {
-  const button = form.querySelector("button[type=submit]");
+  const button = form.querySelector("button[value=passkey]") ?? form.querySelector("button[type=submit]");
   const problem = form.querySelector("[id$=passkey-problem]");
   if (!window.PublicKeyCredential) {
     problem.textContent = form.dataset.unsupported;
@@ -68,8 +74,13 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
   }
   form.hidden = false;
   button.disabled = false;
+  for (const part of form.querySelectorAll(".with-passkey")) part.hidden = false;
   form.addEventListener("submit", (event) => {
+    if (event.submitter && event.submitter !== button) return;
     event.preventDefault();
+    for (const field of form.elements) {
+      if (field.type !== "password" && !field.reportValidity()) return;
+    }
     problem.textContent = "";
     ask(form).catch((error) => {
       if (error.name !== "AbortError") problem.textContent = form.dataset.failed;

@@ -28,7 +28,8 @@ func Samples(language string) map[string]any {
 		return f
 	}
 	return map[string]any{
-		"login": web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed"},
+		"login":              web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed"},
+		"login_registration": web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed", Registration: true},
 		"login_problem": web.LoginPage{
 			Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed", Username: "alice",
 			Problem: web.Say("login.no_match"),
@@ -62,6 +63,27 @@ func Samples(language string) map[string]any {
 			Layout: layout("/invitation?flow=sealed"), Flow: "sealed", Email: "alice@example.com", Name: "Alice", Username: "bob", MinLength: 12,
 			NameProblem: web.Say("invitation.name_refused", "count", 200), UsernameProblem: web.Say("invitation.username_refused"),
 			PasswordProblem: web.Say("password.too_short", "count", 12),
+		},
+		"invitation_passkey": web.InvitationPage{
+			Layout: layout("/invitation?flow=sealed"), Flow: "sealed", Email: "alice@example.com", Username: "alice@example.com", MinLength: 12,
+			Passkey: &web.Passkey{Options: `{"publicKey":{}}`, State: "sealed"}, Terms: "https://login.example.com/terms", TermsVersion: "2026-03",
+		},
+		"register": web.RegisterPage{Layout: layout("/register?flow=sealed"), Client: &client, Flow: "sealed", Domains: "example.com, example.org"},
+		"register_problem": web.RegisterPage{
+			Layout: layout("/register?flow=sealed"), Flow: "sealed", Email: "alice@elsewhere.example",
+			EmailProblem: web.Say("register.domain_refused", "domain", "elsewhere.example"),
+		},
+		"register_sent": web.NoticePage{
+			Layout: layout("/register/sent?flow=sealed"), Title: web.Say("recover.sent_title"), Message: web.Say("register.sent", "count", 24),
+			Hint: web.Say("register.sent_hint"), Next: "/login?flow=sealed", NextText: web.Say("recover.back"),
+		},
+		"register_account": web.InvitationPage{
+			Layout: layout("/register/account?flow=sealed"), Registers: true, Flow: "sealed", Email: "alice@example.com", Username: "alice@example.com", MinLength: 12,
+			Passkey: &web.Passkey{Options: `{"publicKey":{}}`, State: "sealed"},
+		},
+		"register_account_fields": web.InvitationPage{
+			Layout: layout("/register/account?flow=sealed"), Registers: true, Flow: "sealed", Email: "alice@example.com", Username: "alice", MinLength: 12,
+			Terms: "https://login.example.com/terms", TermsVersion: "2026-03", TermsProblem: web.Say("newcomer.terms_refused"),
 		},
 		"verify": web.VerifyPage{Layout: layout("/verify?flow=sealed"), Flow: "sealed", Account: account, Address: "alice@new.example"},
 		"undo":   web.VerifyPage{Layout: layout("/verify/undo?flow=sealed"), Flow: "sealed", Account: account, Address: "alice@example.com", Undo: true},

@@ -83,13 +83,21 @@ func TestAttack_Q21_InvitationOnce(t *testing.T) {
 // server.
 func (i *Installation) waitingLink(t testing.TB, address string) string {
 	t.Helper()
+	link, ok := i.findWaitingLink(t, address)
+	if !ok {
+		t.Fatalf("no link waits for %s", address)
+	}
+	return link
+}
+
+func (i *Installation) findWaitingLink(t testing.TB, address string) (string, bool) {
+	t.Helper()
 	for _, m := range i.letters(t) {
 		if m.To == address {
 			if link := regexp.MustCompile(`https?://\S+\?link=[A-Za-z0-9_-]+`).FindString(i.CLI(t, "", "mail", "show", m.ID)); link != "" {
-				return link
+				return link, true
 			}
 		}
 	}
-	t.Fatalf("no link waits for %s", address)
-	return ""
+	return "", false
 }
