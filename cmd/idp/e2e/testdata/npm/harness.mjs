@@ -3,7 +3,7 @@
 // the browser: it gets {"url"} for each address to open and answers with where
 // the browser came out. The last line of stdout is {"ok": true}; anything
 // unexpected throws.
-import './webcrypto.mjs'; // first: the others look for it
+import './node18.mjs'; // first: the others look for what it sets
 import { createInterface } from 'node:readline';
 import * as oidc from 'openid-client';
 
