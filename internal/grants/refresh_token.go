@@ -60,21 +60,29 @@ func (s *Service) standing(g *idp.Grant, presented uint32, now time.Time) standi
 	return replayed
 }
 
+// misuses are the ends of a grant that the person is told of: somebody else
+// may have had what the application was given.
+var misuses = map[idp.EventKind]idp.MailMisuse{
+	idp.EventRefreshReplayed:    idp.MailRefreshReplayed,
+	idp.EventRefreshWrongClient: idp.MailRefreshStrange,
+	idp.EventCodeReplayed:       idp.MailCodeReplayed,
+}
+
 // replayNotice tells the person that somebody may have had their access. It is
-// hung on the event that the end of the family leaves behind, so a family has
-// one notice. Without a verified address there is none.
-func (s *Service) replayNotice(u *unit) []idp.SealedMail {
-	name := u.client.ClientName
-	if name == "" {
-		name = u.client.ClientID
+// hung on the event that the end of the grant leaves behind, so a grant has one
+// notice. Without a verified address there is none.
+func (s *Service) replayNotice(u *unit, misuse idp.MailMisuse) []idp.SealedMail {
+	name := u.state.Grant.ClientID // which need not be the client that asks
+	if client, ok := s.Directory.Client(name); ok {
+		name = client.DisplayName()
 	}
-	m, ok := u.state.User.Mail(idp.TokenReplayedMail{Application: name, At: u.now})
+	m, ok := u.state.User.Mail(idp.TokenReplayedMail{Application: name, Misuse: misuse, At: u.now})
 	if !ok {
 		return nil
 	}
 	sealed, err := s.Mail.SealMail(u.now, m)
 	if err != nil { // the family dies all the same
-		s.Logger.Error("no notice of a replayed refresh token", "user_id", u.state.User.ID, "cause", err)
+		s.Logger.Error("no notice of a misused grant", "user_id", u.state.User.ID, "cause", err)
 		return nil
 	}
 	return []idp.SealedMail{sealed}

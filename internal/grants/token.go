@@ -107,8 +107,8 @@ func (s *Service) settle(ctx context.Context, u *unit, err error) error {
 	}
 	event := u.event(u.kill.event)
 	event.Detail["reason"] = u.kill.reason
-	if u.kill.event == idp.EventRefreshReplayed {
-		event.Mail = s.replayNotice(u)
+	if misuse, ok := misuses[u.kill.event]; ok {
+		event.Mail = s.replayNotice(u, misuse)
 	}
 	if killErr := s.Grants.RevokeGrant(ctx, u.state.Grant.Handle, u.kill.reason, u.now, event); killErr != nil {
 		return killErr

@@ -25,6 +25,7 @@ const (
 	MailNewDevice       MailKind = "new_device"
 	MailAddressChanged  MailKind = "address_changed"
 	MailTokenReplayed   MailKind = "token_replayed"
+	MailCodesGuessed    MailKind = "codes_guessed"
 	MailAccountDisabled MailKind = "account_disabled"
 	MailTest            MailKind = "test"
 )
@@ -152,11 +153,29 @@ type AddressChangedMail struct {
 	ExpiresAt  time.Time // of the link
 }
 
-// TokenReplayedMail tells that an application's access was ended because a
-// refresh token of it was used twice (RFC 9700 section 4.14.2).
+// MailMisuse is what shows that an application's access is in wrong hands.
+type MailMisuse string
+
+// The misuses that messages speak of.
+const (
+	MailRefreshReplayed MailMisuse = ""          // a refresh token was used twice (RFC 9700 section 4.14.2)
+	MailRefreshStrange  MailMisuse = "strange"   // another client came with it
+	MailCodeReplayed    MailMisuse = "code_used" // an authorization code was used twice (RFC 6749 section 4.1.2)
+)
+
+// TokenReplayedMail tells that an application's access was ended, and why.
 type TokenReplayedMail struct {
 	Application string
+	Misuse      MailMisuse
 	At          time.Time
+}
+
+// CodesGuessedMail tells that no more codes are taken for a while, because so
+// many were wrong: whoever is asked for one knows the password.
+type CodesGuessedMail struct {
+	At         time.Time
+	Device     string // as in PasswordChangedMail
+	RemoteAddr string
 }
 
 // AccountDisabledMail tells that the account was disabled.
@@ -175,6 +194,7 @@ func (FactorChangedMail) Kind() MailKind   { return MailFactorChanged }
 func (NewDeviceMail) Kind() MailKind       { return MailNewDevice }
 func (AddressChangedMail) Kind() MailKind  { return MailAddressChanged }
 func (TokenReplayedMail) Kind() MailKind   { return MailTokenReplayed }
+func (CodesGuessedMail) Kind() MailKind    { return MailCodesGuessed }
 func (AccountDisabledMail) Kind() MailKind { return MailAccountDisabled }
 func (TestMail) Kind() MailKind            { return MailTest }
 
@@ -188,6 +208,7 @@ func (FactorChangedMail) Until() time.Time   { return time.Time{} }
 func (NewDeviceMail) Until() time.Time       { return time.Time{} }
 func (AddressChangedMail) Until() time.Time  { return time.Time{} } // worth knowing when the link is dead
 func (TokenReplayedMail) Until() time.Time   { return time.Time{} }
+func (CodesGuessedMail) Until() time.Time    { return time.Time{} }
 func (AccountDisabledMail) Until() time.Time { return time.Time{} }
 func (TestMail) Until() time.Time            { return time.Time{} }
 
@@ -214,6 +235,8 @@ func ParseMailMessage(kind MailKind, raw []byte) (MailMessage, error) {
 		return parseMessage[AddressChangedMail](raw)
 	case MailTokenReplayed:
 		return parseMessage[TokenReplayedMail](raw)
+	case MailCodesGuessed:
+		return parseMessage[CodesGuessedMail](raw)
 	case MailAccountDisabled:
 		return parseMessage[AccountDisabledMail](raw)
 	case MailTest:

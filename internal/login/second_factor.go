@@ -19,8 +19,8 @@ type Factors interface {
 	Of(ctx context.Context, userID string) (idp.Factors, error)
 	// VerifyCode and VerifyRecoveryCode answer with the factor that was proven,
 	// idp.ErrFactor for a code that was not accepted, or idp.ErrThrottled.
-	VerifyCode(ctx context.Context, userID, code string) (idp.Factor, error)
-	VerifyRecoveryCode(ctx context.Context, userID, code string) (idp.Factor, error)
+	VerifyCode(ctx context.Context, user idp.User, code string) (idp.Factor, error)
+	VerifyRecoveryCode(ctx context.Context, user idp.User, code string) (idp.Factor, error)
 	Passkeys
 }
 
@@ -354,9 +354,9 @@ func (l *Login) verify(ctx context.Context, flow idp.Flow, c *challenge, method 
 	var factor idp.Factor
 	var err error
 	if method == methodRecovery {
-		factor, err = l.Factors.VerifyRecoveryCode(ctx, c.user.ID, code)
+		factor, err = l.Factors.VerifyRecoveryCode(ctx, c.user, code)
 	} else {
-		factor, err = l.Factors.VerifyCode(ctx, c.user.ID, code)
+		factor, err = l.Factors.VerifyCode(ctx, c.user, code)
 	}
 	return []idp.Factor{factor}, err
 }

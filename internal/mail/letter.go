@@ -145,11 +145,17 @@ func (r *Renderer) letter(m idp.Mail) (web.Letter, error) {
 	case idp.TokenReplayedMail:
 		application := tame(m.Application)
 		l.Subject, l.Title = web.Say("mail.replayed_subject", "host", host), web.Say("mail.replayed_title")
-		l.Before = []*web.Text{web.Say("mail.replayed_before", "application", application, "host", host)}
+		l.Before = []*web.Text{misused(m.Misuse, application, host)}
 		happened(m.At, "", "")
 		l.Facts = append(l.Facts, web.LetterFact{Label: web.Say("mail.application"), Text: application})
 		home()
 		l.After = []*web.Text{web.Say("mail.replayed_after", "application", application)}
+	case idp.CodesGuessedMail:
+		l.Subject, l.Title = web.Say("mail.guessed_subject", "host", host), web.Say("mail.guessed_title")
+		l.Before = []*web.Text{web.Say("mail.guessed_before", "host", host)}
+		happened(m.At, m.Device, m.RemoteAddr)
+		home()
+		l.After = []*web.Text{web.Say("mail.guessed_after")}
 	case idp.AccountDisabledMail:
 		l.Subject, l.Title = web.Say("mail.disabled_subject", "host", host), web.Say("mail.disabled_title")
 		l.Before = []*web.Text{web.Say("mail.disabled_before", "host", host)}
@@ -181,6 +187,17 @@ func factorTitle(m idp.FactorChangedMail) *web.Text {
 		return web.Say("mail.codes_added")
 	}
 	return web.Say("mail.codes_removed")
+}
+
+// misused says why an application's access was ended.
+func misused(how idp.MailMisuse, application, host string) *web.Text {
+	switch how {
+	case idp.MailRefreshStrange:
+		return web.Say("mail.replayed_strange", "application", application, "host", host)
+	case idp.MailCodeReplayed:
+		return web.Say("mail.replayed_code", "application", application, "host", host)
+	}
+	return web.Say("mail.replayed_before", "application", application, "host", host)
 }
 
 // link makes a path below the issuer an address. What would lead elsewhere is

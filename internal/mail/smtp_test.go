@@ -44,6 +44,9 @@ func samples() map[string]idp.MailMessage {
 		"new_device":            idp.NewDeviceMail{At: moment, Device: "Chrome on Windows", RemoteAddr: "192.0.2.17"},
 		"address_changed":       idp.AddressChangedMail{NewAddress: "mallory@elsewhere.example", At: moment, Undo: "/account/undo?token=s3cret-undo", ExpiresAt: moment.Add(72 * time.Hour)},
 		"token_replayed":        idp.TokenReplayedMail{Application: "Team Wiki", At: moment},
+		"token_strange":         idp.TokenReplayedMail{Application: "Team Wiki", Misuse: idp.MailRefreshStrange, At: moment},
+		"code_replayed":         idp.TokenReplayedMail{Application: "Team Wiki", Misuse: idp.MailCodeReplayed, At: moment},
+		"codes_guessed":         idp.CodesGuessedMail{At: moment, Device: "Firefox on Linux", RemoteAddr: "2001:db8::17"},
 		"account_disabled":      idp.AccountDisabledMail{At: moment},
 		"test":                  idp.TestMail{At: moment},
 	}

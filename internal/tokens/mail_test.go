@@ -26,6 +26,8 @@ func TestSealMail(t *testing.T) {
 		idp.NewDeviceMail{At: at, Device: "Firefox on Linux", RemoteAddr: "192.0.2.1"},
 		idp.AddressChangedMail{NewAddress: "new@example.com", At: at, Undo: "/undo?token=canary", ExpiresAt: at.Add(72 * time.Hour)},
 		idp.TokenReplayedMail{Application: "Wiki", At: at},
+		idp.TokenReplayedMail{Application: "Wiki", Misuse: idp.MailCodeReplayed, At: at},
+		idp.CodesGuessedMail{At: at, Device: "Firefox on Linux", RemoteAddr: "192.0.2.1"},
 		idp.AccountDisabledMail{At: at},
 		idp.TestMail{At: at},
 	}

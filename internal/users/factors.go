@@ -48,7 +48,7 @@ type FactorsConfig struct {
 	Vault    Vault
 	Throttle Throttle
 	Audit    Noter
-	Mail     MailSealer   // nil tells nobody of what is set up or taken away
+	Mail     MailSealer   // nil tells nobody of what is set up, taken away or guessed
 	Logger   *slog.Logger // needed with Mail
 	Issuer   string       // the issuer's URL
 	// Name is what authenticators show people as the place where to sign in;
@@ -158,19 +158,32 @@ func (f *Factors) telling(ctx context.Context, event idp.Event, user idp.User, f
 
 // attempt takes one attempt at the person's codes. All kinds of codes share
 // them; passkeys, which nobody can guess, take none, so that whoever has one is
-// not locked out by others' guesses.
-func (f *Factors) attempt(ctx context.Context, userID string, factor idp.Factor) error {
-	err := take(ctx, f.throttle, f.now(), factorKey(userID), perCode)
+// not locked out by others' guesses. Who guesses knows the password, so the
+// owner of the account is told.
+func (f *Factors) attempt(ctx context.Context, user idp.User, factor idp.Factor) error {
+	err := take(ctx, f.throttle, f.now(), factorKey(user.ID), perCode)
 	switch {
 	case errors.Is(err, idp.ErrThrottled):
-		e := f.event(idp.EventLoginThrottled, userID, factor)
+		e := f.event(idp.EventLoginThrottled, user.ID, factor)
 		e.Detail[detailReason] = reasonFactor
+		e.Mail = f.warning(ctx, e.At, &user)
 		f.audit.Note(ctx, e)
 		return err
 	case err != nil:
 		return fmt.Errorf("users: verify a code: %w", err)
 	}
 	return nil
+}
+
+// warning is the notice of guessed codes: one a day, however many there are.
+func (f *Factors) warning(ctx context.Context, at time.Time, user *idp.User) []idp.SealedMail {
+	if f.mail == nil || take(ctx, f.throttle, at, "factor:warned:"+hashed(user.ID), perWarning) != nil {
+		return nil
+	}
+	request := idp.RequestFrom(ctx)
+	return notice(ctx, f.mail, f.logger, at, user, idp.CodesGuessedMail{
+		At: at, Device: idp.DeviceName(request.UserAgent), RemoteAddr: request.RemoteAddr,
+	})
 }
 
 // refuse tells the audit why, and the caller only that.
@@ -187,10 +200,7 @@ func (f *Factors) accepted(ctx context.Context, userID string) {
 }
 
 // factorKey names the throttle of a person's codes.
-func factorKey(userID string) string {
-	sum := sha256.Sum256([]byte(userID))
-	return "factor:account:" + base64.RawURLEncoding.EncodeToString(sum[:16])
-}
+func factorKey(userID string) string { return "factor:account:" + hashed(userID) }
 
 // seal returns a value as text for a form field that only open of the same
 // place reads.

@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -80,7 +81,7 @@ func factorsOver(t testing.TB, w *factorWorld, s users.FactorStore, issuer strin
 	t.Helper()
 	master, err := tokens.NewMaster([]byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
-	f, err := users.NewFactors(users.FactorsConfig{Store: s, Vault: master, Throttle: throttle, Audit: w.notes, Issuer: issuer, Name: "Example: Co", Now: w.now})
+	f, err := users.NewFactors(users.FactorsConfig{Store: s, Vault: master, Throttle: throttle, Audit: w.notes, Mail: master, Logger: slog.New(slog.DiscardHandler), Issuer: issuer, Name: "Example: Co", Now: w.now})
 	require.NoError(t, err)
 	return f
 }
@@ -173,7 +174,7 @@ func TestSettingUpAnAuthenticator(t *testing.T) {
 		require.True(t, has.SecondFactor())
 		require.Len(t, has.Authenticators, 1)
 
-		_, err = w.VerifyCode(ctx, w.alice.ID, code(t, e, w.now()))
+		_, err = w.VerifyCode(ctx, w.alice, code(t, e, w.now()))
 		require.ErrorIs(t, err, idp.ErrFactor, "the first code is used up")
 		require.Equal(t, []string{"factor.failed totp replayed"}, w.reasons())
 
@@ -243,7 +244,7 @@ func TestRFC6238_5_2_WindowOfAcceptedCodes(t *testing.T) {
 		ctx := t.Context()
 		e := w.enrol(t, w.alice)
 		verify := func(code string) error {
-			factor, err := w.VerifyCode(ctx, w.alice.ID, code)
+			factor, err := w.VerifyCode(ctx, w.alice, code)
 			if err == nil {
 				require.Equal(t, idp.FactorTOTP, factor)
 			} else {
@@ -271,7 +272,7 @@ func TestRFC6238_5_2_WindowOfAcceptedCodes(t *testing.T) {
 		}
 		require.NoError(t, verify(good))
 
-		_, err := w.VerifyCode(ctx, w.bob.ID, good)
+		_, err := w.VerifyCode(ctx, w.bob, good)
 		require.ErrorIs(t, err, idp.ErrFactor)
 		require.Equal(t, []string{"factor.failed totp not_set_up"}, w.reasons())
 
@@ -304,8 +305,8 @@ func TestAttack_Q12_OneCodeForManyAtOnce(t *testing.T) {
 		require.NoError(t, err)
 		now := code(t, e, w.now())
 		for name, verify := range map[string]func() (idp.Factor, error){
-			"totp":          func() (idp.Factor, error) { return w.VerifyCode(t.Context(), w.alice.ID, now) },
-			"recovery code": func() (idp.Factor, error) { return w.VerifyRecoveryCode(t.Context(), w.alice.ID, codes[3].Reveal()) },
+			"totp":          func() (idp.Factor, error) { return w.VerifyCode(t.Context(), w.alice, now) },
+			"recovery code": func() (idp.Factor, error) { return w.VerifyRecoveryCode(t.Context(), w.alice, codes[3].Reveal()) },
 		} {
 			var in, refused atomic.Int64
 			var wg sync.WaitGroup
@@ -331,7 +332,7 @@ func TestAttack_Q12_RecoveryCodes(t *testing.T) {
 	eachFactorWorld(t, freely{}, func(t *testing.T, w *factorWorld) {
 		ctx := t.Context()
 		verify := func(u idp.User, code string) error {
-			factor, err := w.VerifyRecoveryCode(ctx, u.ID, code)
+			factor, err := w.VerifyRecoveryCode(ctx, u, code)
 			if err == nil {
 				require.Equal(t, idp.FactorRecoveryCode, factor)
 			}
@@ -391,6 +392,9 @@ func TestGuessesAtCodesAreThrottled(t *testing.T) {
 	eachFactorWorld(t, nil, func(t *testing.T, w *factorWorld) {
 		ctx := t.Context()
 		e := w.enrol(t, w.alice)
+		owner := w.alice
+		owner.Profile.Email, owner.Profile.EmailVerified = "alice@example.com", true
+		w.notes.take()
 		var evaluated, throttled atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 100 {
@@ -399,7 +403,7 @@ func TestGuessesAtCodesAreThrottled(t *testing.T) {
 				if i%2 == 0 {
 					verify = w.VerifyRecoveryCode
 				}
-				switch _, err := verify(ctx, w.alice.ID, "aaaa-aaaa-aaaa"); {
+				switch _, err := verify(ctx, owner, "aaaa-aaaa-aaaa"); {
 				case errors.Is(err, idp.ErrFactor):
 					evaluated.Add(1)
 				case errors.Is(err, idp.ErrThrottled):
@@ -410,23 +414,45 @@ func TestGuessesAtCodesAreThrottled(t *testing.T) {
 		wg.Wait()
 		require.EqualValues(t, 20, evaluated.Load())
 		require.EqualValues(t, 80, throttled.Load())
-		_, err := w.VerifyCode(ctx, w.alice.ID, code(t, e, w.now()))
+		require.Equal(t, 1, warnings(w), "the owner is told once")
+		_, err := w.VerifyCode(ctx, owner, code(t, e, w.now()))
 		var wait *users.ThrottledError
 		require.ErrorAs(t, err, &wait, "the right one as well")
 		require.Equal(t, time.Hour, wait.RetryAfter())
-		_, err = w.VerifyCode(ctx, w.bob.ID, "123456")
+		require.Zero(t, warnings(w))
+		_, err = w.VerifyCode(ctx, w.bob, "123456")
 		require.ErrorIs(t, err, idp.ErrFactor, "others are not held up")
 		w.pass(time.Hour)
 		for range 3 {
-			_, err = w.VerifyCode(ctx, w.alice.ID, code(t, e, w.now()))
+			_, err = w.VerifyCode(ctx, w.alice, code(t, e, w.now()))
 			require.NoError(t, err)
 			for range 19 {
-				_, err := w.VerifyCode(ctx, w.alice.ID, "nonsense")
+				_, err := w.VerifyCode(ctx, w.alice, "nonsense")
 				require.ErrorIs(t, err, idp.ErrFactor)
 			}
 			w.pass(30 * time.Second)
 		}
+		w.pass(24 * time.Hour)
+		w.notes.take()
+		for range 30 {
+			_, err := w.VerifyCode(ctx, owner, "nonsense")
+			require.Error(t, err)
+		}
+		require.Equal(t, 1, warnings(w), "and once the next day")
 	})
+}
+
+// warnings counts the notices of guessed codes since it was last asked.
+func warnings(w *factorWorld) int {
+	told := 0
+	for _, e := range w.notes.take() {
+		for _, m := range e.Mail {
+			if m.Kind == idp.MailCodesGuessed {
+				told++
+			}
+		}
+	}
+	return told
 }
 
 // Nothing that opens an account is readable in the database.
@@ -440,7 +466,7 @@ func TestSecretsOfFactorsAreNotInTheDatabase(t *testing.T) {
 	e := w.enrol(t, w.alice)
 	codes, err := w.MakeRecoveryCodes(t.Context(), w.alice)
 	require.NoError(t, err)
-	_, err = w.VerifyRecoveryCode(t.Context(), w.alice.ID, codes[0].Reveal())
+	_, err = w.VerifyRecoveryCode(t.Context(), w.alice, codes[0].Reveal())
 	require.NoError(t, err)
 	w.store.Close() // writes the log back into the file
 	file, err := os.ReadFile(strings.TrimPrefix(url, "sqlite:"))
@@ -462,8 +488,8 @@ func TestOutagesAreNotRefusedCodes(t *testing.T) {
 		e := w.enrol(t, w.alice)
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		for _, verify := range []func(context.Context, string, string) (idp.Factor, error){w.VerifyCode, w.VerifyRecoveryCode} {
-			_, err := verify(gone, w.alice.ID, code(t, e, w.now()))
+		for _, verify := range []func(context.Context, idp.User, string) (idp.Factor, error){w.VerifyCode, w.VerifyRecoveryCode} {
+			_, err := verify(gone, w.alice, code(t, e, w.now()))
 			require.ErrorIs(t, err, idp.ErrUnavailable)
 			require.NotErrorIs(t, err, idp.ErrFactor)
 		}
@@ -483,11 +509,11 @@ func TestRoundTripsOfFactors(t *testing.T) {
 		}{
 			"Of": {1, func(ctx context.Context) error { _, err := w.Of(ctx, w.alice.ID); return err }},
 			"VerifyCode": {4, func(ctx context.Context) error { // take, read, use, give back
-				_, err := w.VerifyCode(ctx, w.alice.ID, code(t, e, w.now()))
+				_, err := w.VerifyCode(ctx, w.alice, code(t, e, w.now()))
 				return err
 			}},
 			"VerifyRecoveryCode": {3, func(ctx context.Context) error { // take, use, give back
-				_, err := w.VerifyRecoveryCode(ctx, w.alice.ID, codes[0].Reveal())
+				_, err := w.VerifyRecoveryCode(ctx, w.alice, codes[0].Reveal())
 				return err
 			}},
 			"MakeRecoveryCodes": {1, func(ctx context.Context) error { _, err := w.MakeRecoveryCodes(ctx, w.bob); return err }},

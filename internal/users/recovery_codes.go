@@ -66,8 +66,8 @@ func newRecoveryCode() string {
 // how many are left.
 //
 // Errors are those of VerifyCode, and both share their attempts.
-func (f *Factors) VerifyRecoveryCode(ctx context.Context, userID, code string) (idp.Factor, error) {
-	if err := f.attempt(ctx, userID, idp.FactorRecoveryCode); err != nil {
+func (f *Factors) VerifyRecoveryCode(ctx context.Context, user idp.User, code string) (idp.Factor, error) {
+	if err := f.attempt(ctx, user, idp.FactorRecoveryCode); err != nil {
 		return "", err
 	}
 	code = strings.Map(func(r rune) rune {
@@ -77,16 +77,16 @@ func (f *Factors) VerifyRecoveryCode(ctx context.Context, userID, code string) (
 		return unicode.ToLower(r)
 	}, code)
 	if len(code) != recoveryLength || strings.Trim(code, recoveryAlphabet) != "" {
-		return "", f.refuse(ctx, userID, idp.FactorRecoveryCode, reasonWrongCode)
+		return "", f.refuse(ctx, user.ID, idp.FactorRecoveryCode, reasonWrongCode)
 	}
-	err := f.store.UseRecoveryCode(ctx, userID, f.vault.HashRecoveryCode(userID, code), f.now(),
-		f.event(idp.EventFactorUsed, userID, idp.FactorRecoveryCode))
+	err := f.store.UseRecoveryCode(ctx, user.ID, f.vault.HashRecoveryCode(user.ID, code), f.now(),
+		f.event(idp.EventFactorUsed, user.ID, idp.FactorRecoveryCode))
 	switch {
 	case errors.Is(err, idp.ErrAlreadyUsed):
-		return "", f.refuse(ctx, userID, idp.FactorRecoveryCode, reasonWrongCode)
+		return "", f.refuse(ctx, user.ID, idp.FactorRecoveryCode, reasonWrongCode)
 	case err != nil:
 		return "", fmt.Errorf("users: verify a recovery code: %w", err)
 	}
-	f.accepted(ctx, userID)
+	f.accepted(ctx, user.ID)
 	return idp.FactorRecoveryCode, nil
 }

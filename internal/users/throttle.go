@@ -35,6 +35,8 @@ var (
 	// right at a time: enough for slips of the finger, and so few a day that a year
 	// of guessing comes to one chance in forty.
 	perCode = limit{interval: time.Hour, burst: 20}
+	// How often a person is told that somebody guesses them.
+	perWarning = limit{interval: 24 * time.Hour, burst: 1}
 	// The owner where they signed in before. Whoever took the device over gets no
 	// more guesses than anybody else.
 	perDevice = perAccount

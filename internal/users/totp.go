@@ -176,26 +176,26 @@ func (f *Factors) RemoveAuthenticator(ctx context.Context, user idp.User, id idp
 // Errors: idp.ErrFactor for a code that no authenticator of the person shows
 // now, or that was used before; *ThrottledError after too many of those,
 // whatever the code; idp.ErrUnavailable.
-func (f *Factors) VerifyCode(ctx context.Context, userID, code string) (idp.Factor, error) {
+func (f *Factors) VerifyCode(ctx context.Context, user idp.User, code string) (idp.Factor, error) {
 	// 1. Take an attempt before anything is evaluated.
-	if err := f.attempt(ctx, userID, idp.FactorTOTP); err != nil {
+	if err := f.attempt(ctx, user, idp.FactorTOTP); err != nil {
 		return "", err
 	}
 
 	// 2. Look which authenticator shows it.
-	has, err := f.Of(ctx, userID)
+	has, err := f.Of(ctx, user.ID)
 	if err != nil {
 		return "", err
 	}
 	if len(has.Authenticators) == 0 {
-		return "", f.refuse(ctx, userID, idp.FactorTOTP, reasonNotSetUp)
+		return "", f.refuse(ctx, user.ID, idp.FactorTOTP, reasonNotSetUp)
 	}
 	now := f.now()
 	var match *idp.Authenticator
 	var step int64
 	for i := range has.Authenticators {
 		a := &has.Authenticators[i]
-		secret, err := f.vault.OpenFactor(authenticatorPlace(userID, a.ID), a.Secret)
+		secret, err := f.vault.OpenFactor(authenticatorPlace(user.ID, a.ID), a.Secret)
 		if err != nil {
 			return "", fmt.Errorf("users: secret of authenticator %s: %w", a.ID, err)
 		}
@@ -204,18 +204,18 @@ func (f *Factors) VerifyCode(ctx context.Context, userID, code string) (idp.Fact
 		}
 	}
 	if match == nil {
-		return "", f.refuse(ctx, userID, idp.FactorTOTP, reasonWrongCode)
+		return "", f.refuse(ctx, user.ID, idp.FactorTOTP, reasonWrongCode)
 	}
 
 	// 3. Use the step up: here the race is decided (RFC 6238 section 5.2).
-	err = f.store.UseAuthenticator(ctx, userID, match.ID, step, now, f.authenticatorEvent(idp.EventFactorUsed, userID, match.ID))
+	err = f.store.UseAuthenticator(ctx, user.ID, match.ID, step, now, f.authenticatorEvent(idp.EventFactorUsed, user.ID, match.ID))
 	switch {
 	case errors.Is(err, idp.ErrAlreadyUsed):
-		return "", f.refuse(ctx, userID, idp.FactorTOTP, reasonReplayed)
+		return "", f.refuse(ctx, user.ID, idp.FactorTOTP, reasonReplayed)
 	case err != nil:
 		return "", fmt.Errorf("users: verify a code: %w", err)
 	}
-	f.accepted(ctx, userID)
+	f.accepted(ctx, user.ID)
 	return idp.FactorTOTP, nil
 }
 
