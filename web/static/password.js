@@ -24,7 +24,7 @@ for (const caps of document.querySelectorAll(".field [data-on]")) {
   const warn = (event) => {
     if (!event.getModifierState) return;
     const on = event.getModifierState("CapsLock");
-    const text = on ? caps.dataset.on : "";
+    const text = on ? caps.dataset.caps : "";
     if (caps.textContent !== text) caps.textContent = text;
   };
   field.addEventListener("keydown", warn);

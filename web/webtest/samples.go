@@ -2,6 +2,8 @@
 package webtest
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"idp/web"
@@ -18,6 +20,7 @@ func Samples(language string) map[string]any {
 		Site: "https://calendar.example", Policy: "https://calendar.example/privacy", Terms: "https://calendar.example/terms",
 	}
 	account := web.Account{Name: "Alice Moreau", Username: "alice@example.com", Initial: "A"}
+	passkey := web.Passkey{Options: `{"publicKey":{"challenge":"Y2hhbGxlbmdl","rpId":"localhost"}}`, State: "sealed"}
 	day := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 	locked := func(section, here string) web.Frame {
 		return web.Frame{Layout: layout(here), Account: account, Flow: "sealed", Section: section}
@@ -28,8 +31,8 @@ func Samples(language string) map[string]any {
 		return f
 	}
 	return map[string]any{
-		"login":              web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed"},
-		"login_registration": web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed", Registration: true},
+		"login":              web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed", Passkey: &passkey},
+		"login_registration": web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed", Passkey: &passkey, Registration: true},
 		"login_problem": web.LoginPage{
 			Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed", Username: "alice",
 			Problem: web.Say("login.no_match"),
@@ -39,7 +42,42 @@ func Samples(language string) map[string]any {
 			UsernameProblem: web.Say("login.username_missing"), PasswordProblem: web.Say("login.password_missing"),
 		},
 		"account": web.AccountPage{Layout: layout("/login?flow=sealed"), Client: &client, Account: account, Flow: "sealed"},
-		"recover": web.RecoverPage{Layout: layout("/recover?flow=sealed"), Flow: "sealed"},
+		"second_factor_code": web.SecondFactorPage{
+			Layout: layout("/login/second-factor?flow=sealed"), Client: &client, Account: account, Flow: "sealed", SwitchFlow: "anew", Method: "code",
+			Others: []string{"passkey", "recovery"}, Trustable: true, TrustDays: 30,
+		},
+		"second_factor_passkey": web.SecondFactorPage{
+			Layout: layout("/login/second-factor?flow=sealed"), Client: &client, Account: account, Flow: "sealed", SwitchFlow: "anew", Method: "passkey",
+			Others: []string{"code"}, Passkey: &passkey, StepUp: true,
+		},
+		"second_factor_problem": web.SecondFactorPage{
+			Layout: layout("/login/second-factor?flow=sealed"), Account: account, Flow: "sealed", SwitchFlow: "anew", Method: "recovery",
+			Problem: web.Say("second_factor.refused_recovery"),
+		},
+		"setup": web.SetupPage{
+			Layout: layout("/setup?flow=sealed"), Client: &client, Account: account, Flow: "sealed", Required: true, Authenticator: true, Passkey: true,
+		},
+		"setup_authenticator": web.SetupAuthenticatorPage{
+			Layout: layout("/setup/authenticator?flow=sealed"), Account: account, Flow: "sealed", Enrolment: "sealed",
+			Secret: "JBSW Y3DP EHPK 3PXP", Link: "otpauth://totp/login.example.com:alice", QRSize: qrSize, QRPath: qrPath(),
+		},
+		"setup_authenticator_problem": web.SetupAuthenticatorPage{
+			Layout: layout("/setup/authenticator?flow=sealed"), Account: account, Flow: "sealed", Enrolment: "sealed",
+			Secret: "JBSW Y3DP EHPK 3PXP", Link: "otpauth://totp/login.example.com:alice", QRSize: qrSize, QRPath: qrPath(), Name: "Alice Moreau",
+			Problem: web.Say("setup.code_refused"),
+		},
+		"setup_passkey": web.SetupPasskeyPage{Layout: layout("/setup/passkey?flow=sealed"), Account: account, Flow: "sealed", Passkey: passkey},
+		"setup_passkey_problem": web.SetupPasskeyPage{
+			Layout: layout("/setup/passkey?flow=sealed"), Account: account, Flow: "sealed", Passkey: passkey, Problem: web.Say("passkey.refused"),
+		},
+		"recovery_codes": web.RecoveryCodesPage{
+			Layout: layout(""), Account: account, Flow: "sealed", Codes: []string{
+				"4ym7-mnrg-hdkw", "64cy-vpg7-mj4m", "nmcp-vxkg-feed", "gjdt-gvyg-kxht", "mduv-fwck-7kpf",
+				"e6wq-taf4-zjtj", "7anm-n3gx-yr3r", "nxfn-krhj-kx7c", "4t8j-m3xw-xhrn", "p2ch-9dzn-wq5t",
+			},
+		},
+		"recovery_codes_offer": web.RecoveryCodesPage{Layout: layout(""), Account: account, Flow: "sealed", Left: 3},
+		"recover":              web.RecoverPage{Layout: layout("/recover?flow=sealed"), Flow: "sealed"},
 		"recover_problem": web.RecoverPage{
 			Layout: layout("/recover?flow=sealed"), Flow: "sealed", Problem: web.Say("login.username_missing"),
 		},
@@ -181,4 +219,29 @@ func Samples(language string) map[string]any {
 		"check_session": web.CheckSessionPage{Layout: layout(""), Cookie: "idp_session_state"},
 		"error_bare":    web.ErrorPage{Layout: layout("/nowhere"), Heading: web.Say("error.heading_internal"), Message: web.Say("error.internal")},
 	}
+}
+
+const qrSize = 33
+
+// qrPath draws what looks like a QR code and holds nothing.
+func qrPath() string {
+	var path strings.Builder
+	const quiet, side = 4, qrSize - 8
+	square := func(x, y, size int) {
+		fmt.Fprintf(&path, "M%d %dh%dv%dh-%dz", x, y, size, size, size)
+	}
+	finder := func(x, y int) bool { return x < 8 && (y < 8 || y > side-9) || x > side-9 && y < 8 }
+	for y := range side {
+		for x := range side {
+			if !finder(x, y) && (x*x*7+y*y*5+x*y*3+x^y)%11 < 5 {
+				square(quiet+x, quiet+y, 1)
+			}
+		}
+	}
+	for _, at := range [][2]int{{0, 0}, {side - 7, 0}, {0, side - 7}} {
+		x, y := quiet+at[0], quiet+at[1]
+		fmt.Fprintf(&path, "M%d %dh7v7h-7zm1 1v5h5v-5z", x, y)
+		square(x+2, y+2, 3)
+	}
+	return path.String()
 }

@@ -134,14 +134,6 @@ func TestChromium_SecondFactor(t *testing.T) {
 	b.has("export-form", "Download")
 	b.open(node.Issuer + "/account/applications")
 	b.has("applications", "Team Wiki", "See your profile")
-	b.open(node.Issuer + "/display?language=ar&to=/account")
-	for _, name := range pages {
-		b.open(node.Issuer + "/account" + name)
-		b.seenAs("account"+strings.ReplaceAll(name, "/", "-")+"-ar", checker, short)
-	}
-	b.open(node.Issuer + "/setup/authenticator")
-	b.seenAs("setup-authenticator-ar", checker, short)
-	b.open(node.Issuer + "/display?language=en&to=/account")
 
 	// In by the passkey alone.
 	b.signOut(node)
