@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -643,24 +644,37 @@ func TestAttack_R_TLS(t *testing.T) {
 				t.Fatalf("HTTP/2: %d", a.Status)
 			}
 			base := node.rss(t)
+			// What a request costs that is meant.
+			before := node.cpu(t)
+			for range 200 {
+				get(t, "/login", nil)
+			}
+			honest := (node.cpu(t) - before) / 200
+
+			sent := 0 // frames, or streams
 			// flood opens a connection, lets attack write frames for as long as it
-			// likes, and reports whether the node ended it.
+			// likes, and reports whether the node ended it. Who does not read has
+			// little room for what comes back.
 			flood := func(t *testing.T, read bool, attack func(f *http2.Framer, headers []byte) error) bool {
 				t.Helper()
 				cfg := trust.Clone()
 				cfg.NextProtos = []string{"h2"}
-				conn, err := tls.Dial("tcp", node.Addr, cfg)
+				dialer := &net.Dialer{Timeout: 15 * time.Second}
+				if !read {
+					dialer.Control = func(_, _ string, c syscall.RawConn) (err error) {
+						_ = c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) })
+						return err
+					}
+				}
+				conn, err := tls.DialWithDialer(dialer, "tcp", node.Addr, cfg)
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				patience := 15 * time.Second
-				if !read {
-					patience = 3 * time.Second
-				}
-				_ = conn.SetDeadline(time.Now().Add(patience))
-				_, _ = io.WriteString(conn, http2.ClientPreface)
-				f := http2.NewFramer(conn, conn)
+				_ = conn.SetDeadline(time.Now().Add(15 * time.Second))
+				out := bufio.NewWriterSize(conn, 256<<10) // many frames at once, as fast as they can come
+				_, _ = io.WriteString(out, http2.ClientPreface)
+				f := http2.NewFramer(out, conn)
 				_ = f.WriteSettings()
 				var block bytes.Buffer
 				e := hpack.NewEncoder(&block)
@@ -683,7 +697,9 @@ func TestAttack_R_TLS(t *testing.T) {
 						}
 					}()
 				}
-				err = attack(f, block.Bytes())
+				if err = attack(f, block.Bytes()); err == nil {
+					err = out.Flush()
+				}
 				if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 					return true
 				}
@@ -692,8 +708,9 @@ func TestAttack_R_TLS(t *testing.T) {
 				}
 				return <-goaway
 			}
-			if !flood(t, true, func(f *http2.Framer, headers []byte) error {
+			reset := func(f *http2.Framer, headers []byte) error {
 				for i := range uint32(20_000) {
+					sent++
 					if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: headers, EndStream: true, EndHeaders: true}); err != nil {
 						return err
 					}
@@ -702,34 +719,76 @@ func TestAttack_R_TLS(t *testing.T) {
 					}
 				}
 				return nil
-			}) {
-				t.Error("20,000 streams are opened and reset on one connection")
 			}
-			if !flood(t, true, func(f *http2.Framer, headers []byte) error {
+			continuation := func(f *http2.Framer, headers []byte) error {
 				if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers}); err != nil {
 					return err
 				}
 				var block bytes.Buffer
 				_ = hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: "x", Value: strings.Repeat("y", 8<<10), Sensitive: true})
 				for range 20_000 {
+					sent++
 					if err := f.WriteContinuation(1, false, block.Bytes()); err != nil {
 						return err
 					}
 				}
 				return nil
-			}) {
-				t.Error("endless CONTINUATION frames are read to the end")
 			}
-			// Whoever reads no acknowledgement is kept waiting or cut off.
-			flood(t, false, func(f *http2.Framer, _ []byte) error {
-				for range 2_000_000 {
+			settings := func(f *http2.Framer, _ []byte) error {
+				for range 300_000 {
+					sent++
 					if err := f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 65535}); err != nil {
 						return err
 					}
 				}
-				t.Error("two million SETTINGS frames were taken in")
 				return nil
-			})
+			}
+			ping := func(f *http2.Framer, _ []byte) error {
+				for range 1_000_000 {
+					sent++
+					if err := f.WritePing(false, [8]byte{}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			const each = 3 // connections of an attack, one a second
+			for _, attack := range []struct {
+				name  string
+				read  bool
+				ends  int // how many of them the node ends at least
+				each  time.Duration
+				write func(f *http2.Framer, headers []byte) error
+			}{
+				// Streams that are reset before their turn are not worked on. As long
+				// as few wait, nobody is sent away.
+				{"streams, opened and reset", true, 1, honest / 2, reset},
+				{"CONTINUATION frames", true, each, honest, continuation},
+				// One acknowledgement stands for many SETTINGS, so none pile up; what
+				// answers PINGs does.
+				{"SETTINGS frames", false, 0, honest / 10, settings},
+				{"PING frames whose answers nobody reads", false, each, honest / 10, ping},
+			} {
+				sent = 0
+				ends, begun, before := 0, time.Now(), node.cpu(t)
+				for i := range each {
+					if flood(t, attack.read, attack.write) {
+						ends++
+					}
+					time.Sleep(time.Until(begun.Add(time.Duration(i+1) * time.Second)))
+				}
+				spent, took := node.cpu(t)-before, time.Since(begun)
+				t.Logf("%d %s in %s, %d of %d connections ended: %s of CPU; an honest request takes %s", sent, attack.name, took, ends, each, spent, honest)
+				if ends < attack.ends {
+					t.Errorf("%s: %d of %d connections were ended", attack.name, ends, each)
+				}
+				if spent > took {
+					t.Errorf("%s: %s of CPU in %s, more than one processor", attack.name, spent, took)
+				}
+				if one := spent / time.Duration(sent); one > attack.each {
+					t.Errorf("%s: each costs %s of CPU, an honest request %s", attack.name, one, honest)
+				}
+			}
 			if a := get(t, "/login", nil); a.Status != http.StatusOK {
 				t.Errorf("after the floods: %d", a.Status)
 			}
