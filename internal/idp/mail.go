@@ -288,7 +288,7 @@ type SealedMail struct {
 func (u *User) Mail(message MailMessage) (Mail, bool) {
 	p := u.Profile
 	return Mail{
-		To: p.Email, Name: u.DisplayName(), Language: p.Locale, Zone: p.Zoneinfo, UserID: u.ID, Message: message,
+		To: p.Email, Name: u.DisplayName(), Language: u.Language(), Zone: p.Zoneinfo, UserID: u.ID, Message: message,
 	}, p.EmailVerified && CheckMailAddress(p.Email) == nil
 }
 

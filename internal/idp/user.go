@@ -40,8 +40,12 @@ type User struct {
 // browser.
 type Preferences struct {
 	Language string `json:"language,omitempty"` // BCP 47
-	Theme    string `json:"theme,omitempty"`    // light or dark
+	Theme    string `json:"theme,omitempty"`    // light, dark, or auto for what the device prefers
 }
+
+// Language is the one that the person reads pages and mail in: a preference, or
+// else what the profile tells applications. Empty is not known.
+func (u *User) Language() string { return firstOf(u.Preferences.Language, u.Profile.Locale) }
 
 // Profile holds the standard claims of OpenID Connect Core section 5.1.
 type Profile struct {

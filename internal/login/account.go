@@ -18,6 +18,7 @@ import (
 type OwnAccount interface {
 	// SaveProfile is idp.ErrConflict when the account was changed meanwhile.
 	SaveProfile(ctx context.Context, user idp.User, from idp.Whereabouts, change idp.ProfileChange) error
+	SavePreferences(ctx context.Context, user idp.User, p idp.Preferences) error
 	Export(ctx context.Context, user idp.User, from idp.Whereabouts) ([]byte, error)
 	OwnFactors
 	OwnSessions
@@ -130,7 +131,7 @@ type visit struct {
 // from says where the person does what they do.
 func (l *Login) from(r *http.Request, v *visit) idp.Whereabouts {
 	from := idp.Whereabouts{Session: v.held.Session}
-	if device, err := l.Pages.Plain(l.language(r, v.held), deviceInWords(idp.RequestFrom(r.Context()).UserAgent)); err == nil {
+	if device, err := l.Pages.Plain(l.language(r, &v.held.User), deviceInWords(idp.RequestFrom(r.Context()).UserAgent)); err == nil {
 		from.Device = device
 	}
 	return from

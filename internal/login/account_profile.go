@@ -69,5 +69,10 @@ func (l *Login) changeProfile(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
+	if change.Locale != v.held.User.Profile.Locale {
+		if err := l.followProfile(w, r, v.held.User); err != nil {
+			return err
+		}
+	}
 	return l.backToPage(w, r, "saved")
 }

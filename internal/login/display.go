@@ -18,13 +18,15 @@ import (
 const (
 	languageCookie = "idp_language" // a tag, a dot, and when it was chosen
 	themeCookie    = "idp_theme"    // light or dark; none is what the device prefers
+	themeAuto      = "auto"
 	displayLife    = 365 * 24 * time.Hour
 	maxLanguages   = 16      // that are looked at in a list of wishes
 	maxHere        = 4 << 10 // bytes of an address that goes sealed into another
 )
 
 // ServeDisplay answers GET /display: the menu at the foot of every page. It
-// remembers a choice in this browser and goes back to where the person was.
+// remembers a choice in this browser, and for the person who is signed in, and
+// goes back to where the person was.
 func (l *Login) ServeDisplay(w http.ResponseWriter, r *http.Request) {
 	l.serve(w, r, l.changeDisplay, nil)
 }
@@ -34,15 +36,20 @@ func (l *Login) changeDisplay(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badForm(http.StatusBadRequest, "error.form_unreadable")
 	}
+	var chosen idp.Preferences
 	if tag, ok := l.Pages.Match(query.Get("language")); ok {
 		l.remember(w, languageCookie, tag+"."+strconv.FormatInt(l.Now().Unix(), 10))
+		chosen.Language = tag
 	}
 	switch theme := query.Get("theme"); theme {
 	case "light", "dark":
 		l.remember(w, themeCookie, theme)
-	case "auto":
+		chosen.Theme = theme
+	case themeAuto:
 		l.dropCookie(w, themeCookie)
+		chosen.Theme = theme
 	}
+	l.prefer(r, chosen)
 	to := query.Get("to")
 	if !strings.HasPrefix(to, "/") {
 		flow, err := l.Flows.OpenFlow(to)
@@ -53,6 +60,33 @@ func (l *Login) changeDisplay(w http.ResponseWriter, r *http.Request) error {
 	}
 	http.Redirect(w, r, l.backTo(to), http.StatusSeeOther)
 	return nil
+}
+
+// prefer keeps a choice for the person who is signed in, unless it is another
+// site that asks. What becomes of that keeps nobody from going on.
+func (l *Login) prefer(r *http.Request, chosen idp.Preferences) {
+	if !l.sameOrigin(r) || chosen == (idp.Preferences{}) {
+		return
+	}
+	held, err := l.visitor(r, "")
+	if err == nil && held != nil {
+		before := held.User.Preferences
+		err = l.Own.SavePreferences(r.Context(), held.User, idp.Preferences{
+			Language: cmp.Or(chosen.Language, before.Language), Theme: cmp.Or(chosen.Theme, before.Theme),
+		})
+	}
+	if err != nil {
+		l.Logger.WarnContext(r.Context(), "language and theme not kept", "cause", err)
+	}
+}
+
+// followProfile forgets what was chosen in the menu, so that the pages are in
+// the language that the person has just put into the profile.
+func (l *Login) followProfile(w http.ResponseWriter, r *http.Request, user idp.User) error {
+	l.dropCookie(w, languageCookie)
+	preferences := user.Preferences
+	preferences.Language = ""
+	return l.Own.SavePreferences(r.Context(), user, preferences)
 }
 
 // sealedHere is the address of an error page, which has nothing in it of what
@@ -99,14 +133,36 @@ func (l *Login) layout(r *http.Request, held *idp.AuthorizationContext) web.Layo
 // layoutOf is layout for a page that has another address than the request.
 // Empty is for pages to which nobody can return.
 func (l *Login) layoutOf(r *http.Request, held *idp.AuthorizationContext, here string) web.Layout {
+	if held == nil {
+		return l.layoutFor(r, nil, here)
+	}
+	layout := l.layoutFor(r, &held.User, here)
+	if held.User.Preferences.Theme != "" {
+		layout.Theme = shown(held.User.Preferences.Theme)
+	}
+	return layout
+}
+
+// layoutFor is layoutOf for somebody who is known without a session: what they
+// choose in the menu holds in this browser alone, so it holds before what they
+// chose elsewhere.
+func (l *Login) layoutFor(r *http.Request, reader *idp.User, here string) web.Layout {
 	if here != "" {
 		here = l.base + here
 	}
 	theme, _ := l.readCookie(r, themeCookie)
-	if theme != "light" && theme != "dark" {
-		theme = ""
+	if shown(theme) == "" && reader != nil {
+		theme = reader.Preferences.Theme
 	}
-	return web.Layout{Lang: l.language(r, held), Base: l.base, Host: l.host, Here: here, Theme: theme}
+	return web.Layout{Lang: l.language(r, reader), Base: l.base, Host: l.host, Here: here, Theme: shown(theme)}
+}
+
+// shown is the theme that a page asks for, empty for what the device prefers.
+func shown(theme string) string {
+	if theme == "light" || theme == "dark" {
+		return theme
+	}
+	return ""
 }
 
 // language chooses the language of a page. The first of these that there are
@@ -115,12 +171,12 @@ func (l *Login) layoutOf(r *http.Request, held *idp.AuthorizationContext, here s
 //  1. what was chosen in the menu a moment ago, for the rest of this flow;
 //  2. what the application asks for (ui_locales, OpenID Connect Core section
 //     3.1.2.1, RP-Initiated Logout section 2);
-//  3. what was chosen in the menu since signing in;
+//  3. what the person chose in the menu when signed in, in whichever browser;
 //  4. the language in the person's profile;
-//  5. what was chosen in the menu before;
+//  5. what was chosen in the menu of this browser;
 //  6. what the browser asks for (RFC 9110 section 12.5.4);
 //  7. the configured default.
-func (l *Login) language(r *http.Request, held *idp.AuthorizationContext) string {
+func (l *Login) language(r *http.Request, reader *idp.User) string {
 	chosen, at := l.chosenLanguage(r)
 	now := l.Now()
 	var wanted []string
@@ -128,11 +184,8 @@ func (l *Login) language(r *http.Request, held *idp.AuthorizationContext) string
 		wanted = append(wanted, chosen)
 	}
 	wanted = append(wanted, first(strings.Fields(l.uiLocales(r)), maxLanguages)...)
-	if held != nil {
-		if chosen != "" && at.After(held.Session.AuthTime) {
-			wanted = append(wanted, chosen)
-		}
-		wanted = append(wanted, held.User.Profile.Locale)
+	if reader != nil {
+		wanted = append(wanted, reader.Preferences.Language, reader.Profile.Locale)
 	}
 	wanted = append(wanted, chosen)
 	wanted = append(wanted, acceptedLanguages(r.Header.Get("Accept-Language"))...)

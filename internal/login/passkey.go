@@ -52,7 +52,7 @@ func (l *Login) signInByPasskey(w http.ResponseWriter, r *http.Request, flow idp
 	case errors.Is(err, idp.ErrFactor):
 		request := idp.RequestFrom(r.Context())
 		request.Outcome, request.Cause = "login_failed", err
-		return l.askAgain(w, r, http.StatusUnprocessableEntity, flow, web.LoginPage{Problem: web.Say("passkey.refused")})
+		return l.askAgain(w, r, http.StatusUnprocessableEntity, flow, held, web.LoginPage{Problem: web.Say("passkey.refused")})
 	case err != nil:
 		return err
 	}

@@ -148,7 +148,7 @@ func (l *Login) newPasswordPage(w http.ResponseWriter, r *http.Request, status i
 		return err
 	}
 	l.render(w, r, status, web.NewPasswordPage{
-		Layout: l.layoutOf(r, nil, "/recover/password?flow="+url.QueryEscape(sealed)), Flow: sealed,
+		Layout: l.layoutFor(r, &state.User, "/recover/password?flow="+url.QueryEscape(sealed)), Flow: sealed,
 		Username: state.User.Username, MinLength: l.Accounts.PasswordMinLength(), Problem: problem,
 	})
 	return nil

@@ -250,7 +250,7 @@ func (l *Login) secondFactorPage(w http.ResponseWriter, r *http.Request, status 
 		return err
 	}
 	page := web.SecondFactorPage{
-		Layout:  l.layoutOf(r, c.held, "/login/second-factor?"+url.Values{"flow": {sealed}, "method": {method}}.Encode()),
+		Layout:  l.layoutFor(r, &c.user, "/login/second-factor?"+url.Values{"flow": {sealed}, "method": {method}}.Encode()),
 		Client:  l.clientOnPage(c.interaction.Client),
 		Account: accountOnPage(c.user), Flow: sealed, Method: method, Problem: problem,
 		Trustable: l.trustable(flow), TrustDays: int(l.Lifetimes.TrustedDevice / (24 * time.Hour)),

@@ -274,7 +274,7 @@ func (l *Login) downloadRecoveryCodes(w http.ResponseWriter, r *http.Request, co
 	case held == nil:
 		return errFlowMissing
 	}
-	about, err := l.Pages.Plain(l.language(r, held), web.Say("recovery_codes.file", "account", held.User.Username, "host", l.host))
+	about, err := l.Pages.Plain(l.language(r, &held.User), web.Say("recovery_codes.file", "account", held.User.Username, "host", l.host))
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,10 @@ func (l *Login) showLogin(w http.ResponseWriter, r *http.Request) error {
 	if !acceptable(page.Username) {
 		page.Username = ""
 	}
-	return l.loginPage(w, r, http.StatusOK, flow, interaction, page)
+	if anew {
+		held = nil // somebody else is expected
+	}
+	return l.loginPage(w, r, http.StatusOK, flow, interaction, held, page)
 }
 
 func (l *Login) showAccounts(w http.ResponseWriter, r *http.Request, flow idp.Flow, interaction idp.Interaction, held *idp.AuthorizationContext) error {
@@ -82,13 +85,16 @@ func (l *Login) showAccounts(w http.ResponseWriter, r *http.Request, flow idp.Fl
 	return nil
 }
 
-// loginPage fills in what every showing of the form has in common.
-func (l *Login) loginPage(w http.ResponseWriter, r *http.Request, status int, flow idp.Flow, interaction idp.Interaction, page web.LoginPage) error {
+// loginPage fills in what every showing of the form has in common. held is who
+// proves to be there still; nil for nobody.
+func (l *Login) loginPage(w http.ResponseWriter, r *http.Request, status int, flow idp.Flow, interaction idp.Interaction,
+	held *idp.AuthorizationContext, page web.LoginPage,
+) error {
 	sealed, err := l.Flows.SealFlow(flow)
 	if err != nil {
 		return err
 	}
-	page.Layout = l.layoutOf(r, nil, "/login?flow="+url.QueryEscape(sealed))
+	page.Layout = l.layoutOf(r, held, "/login?flow="+url.QueryEscape(sealed))
 	page.Flow, page.Client, page.Registration = sealed, l.clientOnPage(interaction.Client), l.Registration != nil
 	if page.Passkey, err = l.passkeyRequest(r, flow, ""); err != nil {
 		return err
@@ -119,7 +125,7 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 	// 3. What was typed, refused before any work is done on it.
 	username, password := strings.TrimSpace(form.Get("username")), form.Get("password")
 	if status, page := unreadable(username, password); status != 0 {
-		return l.askAgain(w, r, status, flow, page)
+		return l.askAgain(w, r, status, flow, held, page)
 	}
 	// 4. The password, then whatever else has to be proven, then a session. It was
 	// proven when it was looked at: of a password that is changed meanwhile, no
@@ -129,7 +135,7 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 		return l.knownDevice(r, user)
 	})
 	if err != nil {
-		return l.refused(w, r, flow, username, err)
+		return l.refused(w, r, flow, held, username, err)
 	}
 	proof := &idp.Proof{UserID: user.ID}
 	return l.proved(w, r, flow, user, proof.With(proven, idp.FactorPassword), held)
@@ -138,7 +144,7 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 // chooseAccount goes on in the session that the browser is in.
 func (l *Login) chooseAccount(w http.ResponseWriter, r *http.Request, flow idp.Flow, held *idp.AuthorizationContext) error {
 	if held == nil || !l.live(held) {
-		return l.askAgain(w, r, http.StatusUnprocessableEntity, flow, web.LoginPage{Problem: web.Say("login.session_ended")})
+		return l.askAgain(w, r, http.StatusUnprocessableEntity, flow, nil, web.LoginPage{Problem: web.Say("login.session_ended")})
 	}
 	flow.AccountChosen = held.Session.ID.String()
 	return l.goOn(w, r, flow)
@@ -225,7 +231,7 @@ func acceptable(username string) bool {
 
 // refused answers a sign-in that failed. Nothing in it tells an unknown user
 // from a wrong password.
-func (l *Login) refused(w http.ResponseWriter, r *http.Request, flow idp.Flow, username string, err error) error {
+func (l *Login) refused(w http.ResponseWriter, r *http.Request, flow idp.Flow, held *idp.AuthorizationContext, username string, err error) error {
 	request := idp.RequestFrom(r.Context())
 	page := web.LoginPage{Username: username}
 	status := http.StatusUnprocessableEntity
@@ -243,17 +249,21 @@ func (l *Login) refused(w http.ResponseWriter, r *http.Request, flow idp.Flow, u
 		return err
 	}
 	request.Cause = err
-	return l.askAgain(w, r, status, flow, page)
+	return l.askAgain(w, r, status, flow, held, page)
 }
 
 // askAgain shows the form once more. What the flow asks is for decoration here:
-// without it the form still works.
-func (l *Login) askAgain(w http.ResponseWriter, r *http.Request, status int, flow idp.Flow, page web.LoginPage) error {
+// without it the form still works. held is the session that the browser is in,
+// alive or not.
+func (l *Login) askAgain(w http.ResponseWriter, r *http.Request, status int, flow idp.Flow, held *idp.AuthorizationContext, page web.LoginPage) error {
 	interaction, err := l.describe(r.Context(), flow, nil)
 	if err != nil {
 		interaction = idp.Interaction{}
 	}
-	return l.loginPage(w, r, status, flow, interaction, page)
+	if held != nil && !l.live(held) {
+		held = nil
+	}
+	return l.loginPage(w, r, status, flow, interaction, held, page)
 }
 
 // throttled says how long to wait, rounded up, to the browser and in words.

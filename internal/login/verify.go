@@ -46,7 +46,7 @@ func (l *Login) showVerify(kind idp.LinkKind, path string) handler {
 			return err
 		}
 		l.render(w, r, http.StatusOK, web.VerifyPage{
-			Layout: l.layoutOf(r, nil, path+"?flow="+url.QueryEscape(sealed)), Flow: sealed, Account: accountOnPage(state.User),
+			Layout: l.layoutFor(r, &state.User, path+"?flow="+url.QueryEscape(sealed)), Flow: sealed, Account: accountOnPage(state.User),
 			Address: state.Link.Address, Undo: kind == idp.LinkUndoAddress,
 		})
 		return nil

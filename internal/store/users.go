@@ -185,9 +185,11 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, userID, old, replacemen
 const setPreferences = `
 UPDATE users SET preferences = $1 WHERE user_id = $2`
 
-// SetPreferences stores how a person wants to see the pages.
-func (s *Store) SetPreferences(ctx context.Context, id string, p idp.Preferences, event idp.Event) error {
-	return s.changeOne(ctx, event, setPreferences, document{p}, id)
+// SetPreferences stores how a person wants to see the pages, which is nothing
+// for the audit.
+func (s *Store) SetPreferences(ctx context.Context, id string, p idp.Preferences) error {
+	n, err := s.port.exec(ctx, setPreferences, document{p}, id)
+	return expect(n, err, idp.ErrNotFound)
 }
 
 const setUserState = `

@@ -89,7 +89,7 @@ func (a *Accounts) AddEmailAddress(ctx context.Context, user idp.User, address s
 	}
 	link, path := a.link(idp.LinkVerifyAddress, user.ID, address, pageVerify)
 	sent, err := a.mailing(a.event(ctx, idp.EventLinkCreated, user.ID, map[string]string{"link": string(link.Kind)}), idp.Mail{
-		To: address, Name: user.DisplayName(), Language: user.Profile.Locale, Zone: user.Profile.Zoneinfo, UserID: user.ID,
+		To: address, Name: user.DisplayName(), Language: user.Language(), Zone: user.Profile.Zoneinfo, UserID: user.ID,
 		Message: idp.VerifyAddressMail{Link: path, ExpiresAt: link.ExpiresAt},
 	})
 	if err != nil {

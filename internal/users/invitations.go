@@ -23,7 +23,7 @@ func (a *Accounts) Invite(ctx context.Context, user idp.User, by string) error {
 	}
 	link, path := a.link(idp.LinkInvitation, user.ID, user.Profile.Email, pageInvitation)
 	event, err := a.mailing(a.event(ctx, idp.EventUserInvited, user.ID, nil), idp.Mail{
-		To: user.Profile.Email, Name: user.Profile.Name, Language: user.Profile.Locale, Zone: user.Profile.Zoneinfo, UserID: user.ID,
+		To: user.Profile.Email, Name: user.Profile.Name, Language: user.Language(), Zone: user.Profile.Zoneinfo, UserID: user.ID,
 		Message: idp.InvitationMail{InvitedBy: by, Link: path, ExpiresAt: link.ExpiresAt},
 	})
 	if err != nil {

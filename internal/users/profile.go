@@ -41,6 +41,17 @@ func (s *Self) SaveProfile(ctx context.Context, user idp.User, from idp.Whereabo
 	return nil
 }
 
+// SavePreferences replaces how the person sees the pages.
+func (s *Self) SavePreferences(ctx context.Context, user idp.User, p idp.Preferences) error {
+	if p == user.Preferences {
+		return nil
+	}
+	if err := s.store.SetPreferences(ctx, user.ID, p); err != nil {
+		return fmt.Errorf("users: save preferences: %w", err)
+	}
+	return nil
+}
+
 func applyChange(p idp.Profile, c idp.ProfileChange) (idp.Profile, []string, error) {
 	var fields []string
 	for _, f := range []struct {

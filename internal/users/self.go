@@ -26,6 +26,7 @@ type OwnAccount interface {
 	SetPassword(ctx context.Context, id, hash string, validAfter time.Time, event idp.Event) error
 	// SaveProfile is idp.ErrConflict when the account was changed since read.
 	SaveProfile(ctx context.Context, userID string, profile idp.Profile, read time.Time, event idp.Event) error
+	SetPreferences(ctx context.Context, userID string, p idp.Preferences) error
 	Memberships(ctx context.Context, userID string) (idp.Memberships, error)
 	SecurityEvents(ctx context.Context, userID string, limit int) ([]idp.Event, error)
 }

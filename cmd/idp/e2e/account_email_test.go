@@ -53,7 +53,6 @@ func (b *Browser) confirmation(t *testing.T, server *mailtest.Server, address st
 func TestAttack_Q21_AddressConfirmedAndOldOneTold(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		server := mailtest.New(t, mailtest.Behaviour{})
 		inst := Install(t, engine, mailing(t, server))
 		inst.CLI(t, "", "migrate", "up")
@@ -214,7 +213,6 @@ func TestAttack_Q21_AddressConfirmedAndOldOneTold(t *testing.T) {
 func TestAddresses_FirstAndLast(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		alice := inst.NewUser(t)
