@@ -362,7 +362,7 @@ func (l *loader) validateAccounts() {
 	a := l.config.Accounts
 	for domain := range strings.FieldsSeq(a.RegistrationDomains) {
 		if _, err := users.MailDomain(domain); err != nil && domain != users.AnyDomain {
-			l.faultAt("accounts.registration_domains", strconv.Quote(domain)+" is no domain: must be "+l.allowed("accounts.registration_domains"))
+			l.faultAt("accounts.registration_domains", strconv.Quote(domain)+" is no domain: "+l.allowed("accounts.registration_domains"))
 		}
 	}
 	if a.open() && strings.TrimSpace(a.RegistrationDomains) == "" {

@@ -85,6 +85,21 @@ func TestConfigFaults(t *testing.T) {
 				`idp.yaml:11: passwords.parallelism: "0": must be a whole number from 1 to 255`,
 			},
 		},
+		"accounts": {
+			file: "accounts:\n  registration: open\n  registration_domains: example.com https://example.org\n  terms_url: http://example.com/terms\n  terms_version: \" 1\"\n",
+			want: []string{
+				`idp.yaml:3: accounts.registration_domains: "example.com https://example.org": "https://example.org" is no domain: must be domains of mail addresses separated by spaces, such as example.com, or * for all`,
+				`idp.yaml:4: accounts.terms_url: "http://example.com/terms": must be an https URL`,
+				`idp.yaml:5: accounts.terms_version: " 1": must be a version of the terms such as 2026-03, in at most 64 printable characters`,
+			},
+		},
+		"accounts for nobody in particular": {
+			file: "accounts:\n  registration: open\n  terms_url: https://example.com/terms\n",
+			want: []string{
+				`idp.yaml:2: accounts.registration: "open": open needs accounts.registration_domains: whose mail addresses may have an account, or * for all`,
+				`idp.yaml:3: accounts.terms_url: "https://example.com/terms": needs accounts.terms_version: which terms somebody accepted`,
+			},
+		},
 		"passwords that are not to be set": {
 			file: "passwords:\n  denied_file: /nowhere/denied.txt\n  breach_url: https://passwords.example/range\nsign_in:\n  failures_per_minute: 0\n",
 			want: []string{

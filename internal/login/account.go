@@ -40,7 +40,8 @@ type OwnFactors interface {
 // OwnPasskeys changes somebody's passkeys. Implemented by *users.Self.
 type OwnPasskeys interface {
 	RenamePasskey(ctx context.Context, user idp.User, credentialID []byte, name string) error
-	// RemovePasskey ends all sessions but this one.
+	// RemovePasskey ends all sessions but this one; *idp.InvalidError for the only
+	// way in.
 	RemovePasskey(ctx context.Context, user idp.User, from idp.Whereabouts, credentialID []byte) error
 	// PasskeyProvider names what keeps the passkey, if that is known.
 	PasskeyProvider(p idp.Passkey) string

@@ -204,7 +204,12 @@ func (l *Login) changePasskey(w http.ResponseWriter, r *http.Request, v *visit, 
 		return unknown(idp.ErrNotFound)
 	}
 	if form.Get("action") == "remove-passkey" {
-		if err := l.Own.RemovePasskey(r.Context(), v.held.User, l.from(r, v), id); err != nil {
+		err := l.Own.RemovePasskey(r.Context(), v.held.User, l.from(r, v), id)
+		var invalid *idp.InvalidError
+		switch {
+		case errors.As(err, &invalid):
+			return l.securityPage(w, r, http.StatusUnprocessableEntity, v, web.SecurityPage{Frame: web.Frame{Problem: web.Say("security.last_way")}})
+		case err != nil:
 			return unknown(err)
 		}
 		return l.backToPage(w, r, "passkey-removed")

@@ -133,8 +133,18 @@ func (s *Self) ChangePassword(ctx context.Context, user idp.User, from idp.Where
 
 // RemovePasskey takes a passkey away and signs the person out everywhere else:
 // somebody who removes one may have lost it. What was proven before this
-// session's own sign-in is over.
+// session's own sign-in is over. The last one of somebody without a password
+// stays: *idp.InvalidError.
 func (s *Self) RemovePasskey(ctx context.Context, user idp.User, from idp.Whereabouts, credentialID []byte) error {
+	if user.PasswordHash == "" {
+		has, err := s.factors.Of(ctx, user.ID)
+		if err != nil {
+			return err
+		}
+		if len(has.Passkeys) == 1 {
+			return idp.Invalid("passkey", "is the only way in")
+		}
+	}
 	if err := s.factors.RemovePasskey(ctx, user, credentialID, from.Session.AuthTime); err != nil {
 		return err
 	}

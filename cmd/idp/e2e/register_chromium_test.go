@@ -78,6 +78,7 @@ func TestChromium_Registration(t *testing.T) {
 			b.open(node.Issuer + "/account/security")
 			b.has("passkeys", "Passkey")
 			b.until(`document.getElementById("password-form") && !document.getElementById("current-password")`) // it has none
+			b.goes("remove the only way in", http.StatusUnprocessableEntity, chromedp.Click(chromedp.CSS(`#passkeys button[value="remove-passkey"]`)))
 		}
 		b.signOut(node)
 	}
