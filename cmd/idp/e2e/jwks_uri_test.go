@@ -56,119 +56,121 @@ func TestOIDC_oidcc_refresh_token_rp_key_rotation(t *testing.T) {
 // out, and nobody else; the caller is told nothing of it.
 func TestAttack_G14_BadKeyHosts(t *testing.T) {
 	t.Parallel()
-	host := NewHost(t)
-	other, err := net.Listen("tcp", "127.0.0.2:0") // a service inside, not listed
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	var inside sync.Once
-	reached := make(chan struct{})
-	go func() {
-		if conn, err := other.Accept(); err == nil {
-			conn.Close()
-			inside.Do(func() { close(reached) })
-		}
-	}()
-	inst := Install(t, "sqlite", host.Outbound())
-	api := inst.NewResource(t, []string{"orders:read"})
-	key := NewClientKey(t, "ES256")
-	release := make(chan struct{})
-	defer close(release)
-	host.Serve(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/good":
-			_, _ = w.Write([]byte(JWKS(key)))
-		case "/hang":
-			<-release
-		case "/html":
-			_, _ = w.Write([]byte("<html>" + JWKS(key) + "</html>"))
-		case "/huge":
-			_, _ = w.Write([]byte(strings.TrimSuffix(JWKS(key), "}") + strings.Repeat(" ", 1<<20) + "}"))
-		case "/redirect":
-			http.Redirect(w, r, "/good", http.StatusFound)
-		case "/inside":
-			http.Redirect(w, r, "https://"+other.Addr().String()+"/", http.StatusFound)
-		case "/private":
-			_, _ = w.Write([]byte(`{"keys":[` + mustJSON(t, privateJWK(key)) + `]}`))
-		case "/encryption":
-			jwk := key.JWK()
-			jwk.Use = "enc"
-			_, _ = w.Write([]byte(`{"keys":[` + mustJSON(t, jwk) + `]}`))
-		default:
-			http.NotFound(w, r)
-		}
-	})
-	client := func(uri string) Client { return assertingClient(t, inst, api, "--jwks-uri", uri) }
-	good := client(host.URL + "/good")
-	_, port, _ := net.SplitHostPort(other.Addr().String())
-	bad := map[string]Client{}
-	for _, path := range []string{"/hang", "/html", "/huge", "/redirect", "/inside", "/private", "/encryption", "/missing"} {
-		bad[path] = client(host.URL + path)
-	}
-	bad["inside"] = client("https://" + other.Addr().String() + "/jwks")
-	bad["named inside"] = client("https://localhost.localdomain:" + port + "/jwks")
-	bad["metadata"] = client("https://169.254.169.254/latest/meta-data/")
-	bad["closed"] = client("https://127.0.0.1:1/jwks")
-	node := inst.Start(t)
-	form := url.Values{"grant_type": {"client_credentials"}}
-	ask := func(n *http.Client, c Client) (*Answer, time.Duration, error) {
-		r, err := http.NewRequest(http.MethodPost, inst.Issuer+"/oauth2/token", strings.NewReader(Asserted(form, key.Sign(t, AssertionClaims(c.ID, inst.Issuer, nil))).Encode()))
+	EachEngine(t, func(t *testing.T, engine string) {
+		host := NewHost(t)
+		other, err := net.Listen("tcp", "127.0.0.2:0") // a service inside, not listed
 		if err != nil {
-			return nil, 0, err
+			t.Fatal(err)
 		}
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		started := time.Now()
-		a, err := Send(n, r)
-		return a, time.Since(started), err
-	}
-
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	answers := map[string]int{}
-	for name, c := range bad {
-		all.Go(func() {
-			a, took, err := ask(node.Client(""), c)
-			switch {
-			case err != nil:
-				t.Errorf("%s: %v", name, err)
-			case a.Status != http.StatusUnauthorized:
-				t.Errorf("%s: %d %s", name, a.Status, a.Body)
-			case took < 4*time.Second && name != "/private" && name != "/encryption":
-				t.Errorf("%s: refused after %v, which tells what was found there", name, took)
+		defer other.Close()
+		var inside sync.Once
+		reached := make(chan struct{})
+		go func() {
+			if conn, err := other.Accept(); err == nil {
+				conn.Close()
+				inside.Do(func() { close(reached) })
 			}
-			if a != nil {
-				mu.Lock()
-				answers[a.Body]++
-				mu.Unlock()
+		}()
+		inst := Install(t, engine, host.Outbound())
+		api := inst.NewResource(t, []string{"orders:read"})
+		key := NewClientKey(t, "ES256")
+		release := make(chan struct{})
+		defer close(release)
+		host.Serve(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/good":
+				_, _ = w.Write([]byte(JWKS(key)))
+			case "/hang":
+				<-release
+			case "/html":
+				_, _ = w.Write([]byte("<html>" + JWKS(key) + "</html>"))
+			case "/huge":
+				_, _ = w.Write([]byte(strings.TrimSuffix(JWKS(key), "}") + strings.Repeat(" ", 1<<20) + "}"))
+			case "/redirect":
+				http.Redirect(w, r, "/good", http.StatusFound)
+			case "/inside":
+				http.Redirect(w, r, "https://"+other.Addr().String()+"/", http.StatusFound)
+			case "/private":
+				_, _ = w.Write([]byte(`{"keys":[` + mustJSON(t, privateJWK(key)) + `]}`))
+			case "/encryption":
+				jwk := key.JWK()
+				jwk.Use = "enc"
+				_, _ = w.Write([]byte(`{"keys":[` + mustJSON(t, jwk) + `]}`))
+			default:
+				http.NotFound(w, r)
 			}
 		})
-	}
-	// Meanwhile, others are served.
-	for range 20 {
-		a, took, err := ask(node.HTTP, good)
-		if err != nil || a.Status != http.StatusOK {
-			t.Fatalf("%+v %v", a, err)
+		client := func(uri string) Client { return assertingClient(t, inst, api, "--jwks-uri", uri) }
+		good := client(host.URL + "/good")
+		_, port, _ := net.SplitHostPort(other.Addr().String())
+		bad := map[string]Client{}
+		for _, path := range []string{"/hang", "/html", "/huge", "/redirect", "/inside", "/private", "/encryption", "/missing"} {
+			bad[path] = client(host.URL + path)
 		}
-		if took > 3*time.Second {
-			t.Errorf("waited %v for somebody else's host", took)
+		bad["inside"] = client("https://" + other.Addr().String() + "/jwks")
+		bad["named inside"] = client("https://localhost.localdomain:" + port + "/jwks")
+		bad["metadata"] = client("https://169.254.169.254/latest/meta-data/")
+		bad["closed"] = client("https://127.0.0.1:1/jwks")
+		node := inst.Start(t)
+		form := url.Values{"grant_type": {"client_credentials"}}
+		ask := func(n *http.Client, c Client) (*Answer, time.Duration, error) {
+			r, err := http.NewRequest(http.MethodPost, inst.Issuer+"/oauth2/token", strings.NewReader(Asserted(form, key.Sign(t, AssertionClaims(c.ID, inst.Issuer, nil))).Encode()))
+			if err != nil {
+				return nil, 0, err
+			}
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			started := time.Now()
+			a, err := Send(n, r)
+			return a, time.Since(started), err
 		}
-	}
-	all.Wait()
-	if len(answers) != 1 {
-		t.Errorf("answers differ: %v", answers)
-	}
-	select {
-	case <-reached:
-		t.Error("a connection was made to an address inside")
-	default:
-	}
-	if !strings.Contains(node.Logs(), "a registered address failed") {
-		t.Error("the operator is told nothing")
-	}
-	for name, c := range bad {
-		if name != "/private" && name != "/encryption" { // what was there is no key, but was there
-			wantEventsAtLeast(t, 1, node, "outbound.failed", "client_id", c.ID)
+
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		answers := map[string]int{}
+		for name, c := range bad {
+			all.Go(func() {
+				a, took, err := ask(node.Client(""), c)
+				switch {
+				case err != nil:
+					t.Errorf("%s: %v", name, err)
+				case a.Status != http.StatusUnauthorized:
+					t.Errorf("%s: %d %s", name, a.Status, a.Body)
+				case took < 4*time.Second && name != "/private" && name != "/encryption":
+					t.Errorf("%s: refused after %v, which tells what was found there", name, took)
+				}
+				if a != nil {
+					mu.Lock()
+					answers[a.Body]++
+					mu.Unlock()
+				}
+			})
 		}
-	}
+		// Meanwhile, others are served.
+		for range 20 {
+			a, took, err := ask(node.HTTP, good)
+			if err != nil || a.Status != http.StatusOK {
+				t.Fatalf("%+v %v", a, err)
+			}
+			if took > 3*time.Second {
+				t.Errorf("waited %v for somebody else's host", took)
+			}
+		}
+		all.Wait()
+		if len(answers) != 1 {
+			t.Errorf("answers differ: %v", answers)
+		}
+		select {
+		case <-reached:
+			t.Error("a connection was made to an address inside")
+		default:
+		}
+		if !strings.Contains(node.Logs(), "a registered address failed") {
+			t.Error("the operator is told nothing")
+		}
+		for name, c := range bad {
+			if name != "/private" && name != "/encryption" { // what was there is no key, but was there
+				wantEventsAtLeast(t, 1, node, "outbound.failed", "client_id", c.ID)
+			}
+		}
+	})
 }
