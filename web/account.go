@@ -142,6 +142,9 @@ type OwnApplication struct {
 	Scopes    []*Text
 	Offline   bool // also while the person is away
 	GrantedAt time.Time
+	// LastUsedAt is when it was last given access, if it is known to be Used.
+	LastUsedAt time.Time
+	Used       bool
 }
 
 // DataPage gives a person what is stored about them.

@@ -175,7 +175,7 @@ func specimens(tag string) []any {
 			Devices: []OwnDevice{{ID: "a", Browser: text, Address: "address"}},
 		},
 		ApplicationsPage{Frame: Frame{Layout: bare}},
-		ApplicationsPage{Frame: frame, Applications: []OwnApplication{{ID: "a", Client: client, Scopes: []*Text{text}, Offline: true}}},
+		ApplicationsPage{Frame: frame, Applications: []OwnApplication{{ID: "a", Client: client, Scopes: []*Text{text}, Offline: true, Used: true}}},
 		DataPage{Frame: Frame{Layout: bare}},
 		DataPage{frame},
 		FormPostPage{layout, "https://a.example", fields},

@@ -109,5 +109,6 @@ func SecurityEvents() []EventKind {
 		EventConsentGranted, EventConsentWithdrawn,
 		EventUserPasswordSet, EventUserUpdated, EventUserDisabled, EventUserEnabled, EventUserFactorsReset, EventUserExported,
 		EventFactorAdded, EventFactorRemoved, EventFactorFailed,
+		EventAddressAdded, EventAddressVerified, EventAddressPreferred, EventAddressRemoved, EventAddressRestored,
 	}
 }

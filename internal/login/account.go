@@ -69,6 +69,9 @@ type OwnSessions interface {
 // Implemented by *users.Self.
 type OwnConsents interface {
 	Consents(ctx context.Context, user idp.User) ([]idp.Consent, error)
+	// LastGrants is by client: when it was last given a code, or tokens for a
+	// refresh token.
+	LastGrants(ctx context.Context, user idp.User) (map[string]time.Time, error)
 	Withdraw(ctx context.Context, user idp.User, from idp.Whereabouts, clientID string) error
 }
 

@@ -23,9 +23,16 @@ func (l *Login) showApplications(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	last, err := l.Own.LastGrants(r.Context(), v.held.User)
+	if err != nil {
+		return err
+	}
 	place := zone(v.held.User)
 	for _, c := range consents {
 		a := web.OwnApplication{ID: c.ClientID, GrantedAt: c.GrantedAt.In(place), Offline: slices.Contains(c.Scopes, idp.ScopeOfflineAccess)}
+		if at, ok := last[c.ClientID]; ok {
+			a.Used, a.LastUsedAt = true, at.In(place)
+		}
 		client, ok := l.Clients.Client(c.ClientID)
 		if !ok { // deleted: what it was called is not known any more
 			client = &idp.Client{ClientID: c.ClientID}

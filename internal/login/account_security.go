@@ -116,6 +116,16 @@ func (l *Login) inWords(e idp.Event) *web.Text {
 		return web.Say("event.factors_reset")
 	case idp.EventUserExported:
 		return web.Say("event.exported")
+	case idp.EventAddressAdded:
+		return web.Say("event.address_added")
+	case idp.EventAddressVerified:
+		return web.Say("event.address_verified")
+	case idp.EventAddressPreferred:
+		return web.Say("event.address_preferred")
+	case idp.EventAddressRemoved:
+		return web.Say("event.address_removed")
+	case idp.EventAddressRestored:
+		return web.Say("event.address_restored")
 	case idp.EventFactorAdded:
 		return factorInWords(e, "mail.passkey_added", "mail.authenticator_added", "mail.codes_added")
 	case idp.EventFactorRemoved:

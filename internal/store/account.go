@@ -79,7 +79,8 @@ FROM audit_events
 WHERE user_id = $1 AND kind IN (
     'login.succeeded', 'login.failed', 'device.added', 'device.distrusted', 'session.ended', 'consent.granted', 'consent.withdrawn',
     'user.password_set', 'user.updated', 'user.disabled', 'user.enabled', 'user.factors_reset', 'user.exported',
-    'factor.added', 'factor.removed', 'factor.failed')
+    'factor.added', 'factor.removed', 'factor.failed',
+    'address.added', 'address.verified', 'address.preferred', 'address.removed', 'address.restored')
 ORDER BY event_id DESC
 LIMIT $2`
 

@@ -136,3 +136,27 @@ func (s *Store) Consents(ctx context.Context, userID string) ([]idp.Consent, err
 	}, selectConsents, userID)
 	return consents, err
 }
+
+// The one whose code was never used counts as well: the application had it.
+const selectLastGrants = `
+SELECT client_id, max(coalesce(rotated_at, created_at))
+FROM grants
+WHERE user_id = $1
+GROUP BY client_id`
+
+// LastGrants returns when each client was last given something for the user: a
+// code, or tokens for a refresh token. Clients whose grants are gone are not
+// there.
+func (s *Store) LastGrants(ctx context.Context, userID string) (map[string]time.Time, error) {
+	last := map[string]time.Time{}
+	err := s.port.query(ctx, func(r row) error {
+		var clientID string
+		var at time.Time
+		if err := r.Scan(&clientID, &at); err != nil {
+			return err
+		}
+		last[clientID] = at
+		return nil
+	}, selectLastGrants, userID)
+	return last, err
+}

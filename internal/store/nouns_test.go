@@ -260,6 +260,32 @@ func TestConsentGrowsUntilWithdrawn(t *testing.T) {
 	})
 }
 
+// When a client was last given something is the newest of its grants, or the
+// last time that one of them was refreshed.
+func TestLastGrants(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, open func(*testing.T) *store.Store) {
+		s, ctx := open(t), t.Context()
+		sc := newScene(t, s)
+		bob := newUser(t, s, "bob")
+		last := func(userID string) map[string]time.Time {
+			got, err := s.LastGrants(ctx, userID)
+			require.NoError(t, err)
+			return got
+		}
+		require.Equal(t, map[string]time.Time{"web": sc.grant.CreatedAt}, last(sc.user.ID))
+		second := grantOf(t, sc.session)
+		second.ClientID = "wiki"
+		require.NoError(t, s.CreateGrant(ctx, second, time.Time{}, event(idp.EventCodeIssued)))
+		require.NoError(t, s.RedeemCode(ctx, redemption(sc.grant), nil, event(idp.EventTokenIssued)))
+		at := redemption(sc.grant).At.Add(time.Hour)
+		require.NoError(t, s.RotateRefresh(ctx, idp.RefreshRotation{
+			Handle: sc.grant.Handle, From: 1, At: at, IdleExpiresAt: at.Add(time.Hour),
+		}, nil, event(idp.EventTokenIssued)))
+		require.Equal(t, map[string]time.Time{"web": at, "wiki": second.CreatedAt}, last(sc.user.ID))
+		require.Empty(t, last(bob.ID))
+	})
+}
+
 func TestConsentsSavedAtOnceAllCount(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, open func(*testing.T) *store.Store) {
 		s, ctx := open(t), t.Context()

@@ -44,6 +44,7 @@ type OwnSessions interface {
 // *store.Store.
 type OwnConsents interface {
 	Consents(ctx context.Context, userID string) ([]idp.Consent, error)
+	LastGrants(ctx context.Context, userID string) (map[string]time.Time, error)
 	WithdrawConsent(ctx context.Context, userID, clientID string, at time.Time, event idp.Event) error
 }
 
@@ -251,6 +252,16 @@ func (s *Self) Consents(ctx context.Context, user idp.User) ([]idp.Consent, erro
 		}
 	}
 	return standing, nil
+}
+
+// LastGrants returns when applications were last given something for the
+// person, as far as that is still known.
+func (s *Self) LastGrants(ctx context.Context, user idp.User) (map[string]time.Time, error) {
+	last, err := s.store.LastGrants(ctx, user.ID)
+	if err != nil {
+		return nil, fmt.Errorf("users: last grants: %w", err)
+	}
+	return last, nil
 }
 
 // Withdraw takes back what the person allowed an application. What was issued

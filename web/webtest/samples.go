@@ -191,7 +191,7 @@ func Samples(language string) map[string]any {
 		},
 		"own_applications": web.ApplicationsPage{
 			Frame:        own("applications", "/account/applications"),
-			Applications: []web.OwnApplication{{ID: "calendar", Client: client, Scopes: []*web.Text{web.Say("scope.email")}, Offline: true, GrantedAt: day}},
+			Applications: []web.OwnApplication{{ID: "calendar", Client: client, Scopes: []*web.Text{web.Say("scope.email")}, Offline: true, GrantedAt: day, LastUsedAt: day, Used: true}},
 		},
 		"own_data":        web.DataPage{Frame: own("data", "/account/data")},
 		"own_data_locked": web.DataPage{Frame: locked("data", "/account/data")},

@@ -190,6 +190,14 @@ func TestAttack_Q21_AddressConfirmedAndOldOneTold(t *testing.T) {
 			t.Errorf("the addresses after undoing:\n%s", page.Body)
 		}
 
+		page = b.Get(t, "/account/security")
+		happened := page.textOf(t, "events")
+		for _, want := range []string{"was added", "was confirmed", "main e-mail address was changed", "was removed", "was undone"} {
+			if !strings.Contains(happened, want) {
+				t.Errorf("the events do not say %q:\n%s", want, happened)
+			}
+		}
+
 		// Not without end: neither from one account nor to one address.
 		if a := b.addAddress(t, added); a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
 			t.Errorf("a fourth link to one address: status %d", a.Status)

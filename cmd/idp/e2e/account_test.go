@@ -270,7 +270,7 @@ func TestAccount(t *testing.T) {
 		// Applications.
 		tokens = b.tokens(t, wiki, alice, "scope", "openid email offline_access")
 		page = b.Get(t, "/account/applications")
-		for _, want := range []string{"Team Wiki", "See your e-mail address", "Also while you are away"} {
+		for _, want := range []string{"Team Wiki", "See your e-mail address", "Also while you are away", "Last got access"} {
 			if !strings.Contains(page.Body, want) {
 				t.Errorf("the list of applications does not say %q", want)
 			}
