@@ -22,11 +22,12 @@ import (
 // office is Accounts on a real database, with a mailbox.
 type office struct {
 	*users.Accounts
-	store  *store.Store
-	master *tokens.Master
-	opened time.Time
-	now    atomic.Int64 // how long ago that was
-	t      *testing.T
+	factors *users.Factors
+	store   *store.Store
+	master  *tokens.Master
+	opened  time.Time
+	now     atomic.Int64 // how long ago that was
+	t       *testing.T
 }
 
 func (o *office) clock() time.Time { return o.opened.Add(time.Duration(o.now.Load())) }
@@ -36,8 +37,11 @@ func openOffice(t *testing.T, s *store.Store) *office {
 	master, err := tokens.NewMaster([]byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
 	o := &office{store: s, master: master, opened: idp.Instant(time.Now()), t: t}
+	o.factors, err = users.NewFactors(users.FactorsConfig{Store: s, Vault: master, Throttle: s, Audit: &notes{}, Issuer: "https://id.example.com", Now: o.clock})
+	require.NoError(t, err)
 	o.Accounts = users.NewAccounts(users.AccountsConfig{
 		Store: s, Sealer: master, Hasher: hasher(t, cheap), Throttle: s, Audit: &notes{}, Now: o.clock, Logger: slog.New(slog.DiscardHandler),
+		Factors: o.factors, Domains: []string{users.AnyDomain},
 	})
 	return o
 }
