@@ -164,10 +164,10 @@ func (l *Login) visiting(w http.ResponseWriter, r *http.Request) (*visit, error)
 // sign-in of a moment ago. visit is nil when the browser was sent elsewhere.
 func (l *Login) acting(w http.ResponseWriter, r *http.Request, dangerous func(url.Values) bool) (url.Values, *visit, error) {
 	form, flow, err := l.submitted(w, r)
-	switch {
-	case errors.Is(err, errFlowExpired):
-		return nil, nil, l.backToPage(w, r, "expired")
-	case err != nil:
+	if expired, ok := errors.AsType[*expiredFlow](err); ok {
+		flow, err = expired.flow, nil // what was typed is good for as long as the session is
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	v, err := l.visiting(w, r)
@@ -233,8 +233,6 @@ func (l *Login) frame(w http.ResponseWriter, r *http.Request, v *visit, section 
 		return f, err // it says itself how it went
 	}
 	switch r.URL.Query().Get("done") {
-	case "expired":
-		f.Problem = web.Say("own.expired")
 	case "changed":
 		f.Problem = web.Say("own.changed")
 	case "saved":

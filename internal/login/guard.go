@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"time"
 
 	"idp/internal/idp"
 	"idp/web"
@@ -23,10 +24,22 @@ var (
 
 // expiredFlow is this browser's own flow, only too old: the person may start
 // again with what was asked, not with what was answered.
-type expiredFlow struct{ sealed, request string }
+type expiredFlow struct {
+	sealed string
+	flow   idp.Flow
+}
 
 func (*expiredFlow) Error() string { return errFlowExpired.Error() }
 func (*expiredFlow) Unwrap() error { return errFlowExpired }
+
+// anew is the flow with what was asked and nothing of what was answered.
+func (e *expiredFlow) anew(now time.Time) idp.Flow {
+	f := e.flow
+	return idp.Flow{
+		Request: f.Request, Signed: f.Signed, To: f.To, Link: f.Link, Fresh: f.Fresh, ACR: f.ACR,
+		Browser: f.Browser, RequestedAt: idp.Instant(now),
+	}
+}
 
 // submitted is the one gate of all forms. It returns the fields and the flow
 // of a form that a page of ours showed in this browser, not too long ago.
@@ -105,7 +118,7 @@ func (l *Login) open(r *http.Request, sealed string) (idp.Flow, error) {
 		return idp.Flow{}, errOtherBrowser
 	}
 	if !l.Now().Before(flow.RequestedAt.Add(l.Lifetimes.Flow)) {
-		return idp.Flow{}, &expiredFlow{sealed: sealed, request: flow.Request}
+		return idp.Flow{}, &expiredFlow{sealed, flow}
 	}
 	return flow, nil
 }

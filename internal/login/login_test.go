@@ -579,19 +579,24 @@ func TestFlow_Expired(t *testing.T) {
 	flow := b.flow(request)
 	sessions := len(s.sessions)
 	s.now = s.now.Add(idp.DefaultLifetimes().Flow)
-	for _, path := range []string{"/login", "/consent"} {
-		b.get(path+"?flow="+flow).is(t, http.StatusBadRequest).says(t, `id="again" href="/oauth2/auth?flow=`+flow+`"`)
-		got := b.post(path, url.Values{"flow": {flow}, "username": {"alice"}, "password": {"correct horse"}, "decision": {"allow"}})
-		got.is(t, http.StatusBadRequest).says(t, "start again")
-		if strings.Contains(got.body, "alice") {
-			t.Error("the page keeps data")
-		}
+	again := "/oauth2/auth?flow=" + flow
+	if to := b.get("/login?flow="+flow).is(t, http.StatusSeeOther).Header.Get("Location"); to != again {
+		t.Errorf("a page that was opened late leads to %s", to)
+	}
+	b.get("/consent?flow="+flow).is(t, http.StatusBadRequest).says(t, `id="again" href="`+again+`"`)
+	b.post("/consent", url.Values{"flow": {flow}, "decision": {"allow"}}).is(t, http.StatusBadRequest).says(t, "start again", `id="again" href="`+again+`"`)
+	// Who typed for too long need not type it again, but for the password.
+	got := b.post("/login", url.Values{"flow": {flow}, "username": {"alice"}, "password": {"correct horse"}})
+	got.is(t, http.StatusUnprocessableEntity).says(t, "open for too long", `value="alice"`, `id="login-form"`)
+	if strings.Contains(got.body, "correct horse") || got.shown(t) == flow {
+		t.Error("the page keeps the password, or the flow")
 	}
 	if len(s.sessions) != sessions || len(s.consents) != 0 || s.users.asked != 1 {
 		t.Error("an expired flow did something")
 	}
+	b.post("/login", url.Values{"flow": {got.shown(t)}, "username": {"alice"}, "password": {"correct horse"}}).is(t, http.StatusSeeOther)
 	// Signing out late only asks once more.
-	got := b.post("/logout", url.Values{"flow": {flow}}).is(t, http.StatusSeeOther)
+	got = b.post("/logout", url.Values{"flow": {flow}}).is(t, http.StatusSeeOther)
 	if got.Header.Get("Location") != "/logout" {
 		t.Errorf("Location %q", got.Header.Get("Location"))
 	}

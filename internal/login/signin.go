@@ -29,6 +29,10 @@ func (l *Login) ServeLogin(w http.ResponseWriter, r *http.Request) {
 func (l *Login) showLogin(w http.ResponseWriter, r *http.Request) error {
 	// 1. Which flow: the one in the address, or a new one of nobody's asking.
 	flow, ok, err := l.linked(r)
+	if again := l.again(r, err); again != "" { // nothing was typed yet
+		http.Redirect(w, r, again, http.StatusSeeOther)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -108,6 +112,9 @@ func (l *Login) loginPage(w http.ResponseWriter, r *http.Request, status int, fl
 func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 	// 1. A form of ours, in this browser.
 	form, flow, err := l.submitted(w, r)
+	if expired, ok := errors.AsType[*expiredFlow](err); ok && expired.flow.Pushed == "" {
+		return l.signInLate(w, r, form, expired)
+	}
 	if err != nil {
 		return err
 	}
@@ -139,6 +146,22 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 	}
 	proof := &idp.Proof{UserID: user.ID}
 	return l.proved(w, r, flow, user, proof.With(proven, idp.FactorPassword), held)
+}
+
+// signInLate shows the form anew to somebody who took too long, with what they
+// typed but the password (WCAG 2.2.1): nothing of it was looked at.
+func (l *Login) signInLate(w http.ResponseWriter, r *http.Request, form url.Values, expired *expiredFlow) error {
+	request := idp.RequestFrom(r.Context())
+	request.Outcome, request.Cause = "flow_expired", expired
+	page := web.LoginPage{Username: strings.TrimSpace(form.Get("username")), Problem: web.Say("login.late")}
+	if !acceptable(page.Username) {
+		page.Username = ""
+	}
+	held, err := l.proven(r, "")
+	if err != nil {
+		return err
+	}
+	return l.askAgain(w, r, http.StatusUnprocessableEntity, expired.anew(l.Now()), held, page)
 }
 
 // chooseAccount goes on in the session that the browser is in.
