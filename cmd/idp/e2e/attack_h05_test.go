@@ -122,7 +122,7 @@ func TestAttack_H05_Dots(t *testing.T) {
 				t.Errorf("%s: refusing %d dots costs %s of CPU", w.name, most, spent)
 			}
 		}
-		if grown := node.rss(t) - memory; grown > 32<<20 {
+		if grown := node.rss(t) - memory; grown > 64<<20 {
 			t.Errorf("the dots left %d MiB behind", grown>>20)
 		}
 		node.wantQuiet(t, web.Secret)
