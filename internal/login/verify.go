@@ -39,7 +39,7 @@ func (l *Login) showVerify(kind idp.LinkKind, path string) handler {
 			err = idp.ErrMalformed
 		}
 		if err != nil {
-			return l.deadAccountLink(w, r, err)
+			return l.deadAddressLink(w, r, kind, err)
 		}
 		sealed, err := l.Flows.SealFlow(*flow)
 		if err != nil {
@@ -59,7 +59,7 @@ func (l *Login) verifyAddress(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	_, err = l.Accounts.VerifyEmailAddress(r.Context(), flow.Link)
-	return l.addressChanged(w, r, flow, "/verify/done", err)
+	return l.addressChanged(w, r, flow, idp.LinkVerifyAddress, err)
 }
 
 func (l *Login) restoreAddress(w http.ResponseWriter, r *http.Request) error {
@@ -68,12 +68,16 @@ func (l *Login) restoreAddress(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	_, err = l.Accounts.RestoreEmailAddress(r.Context(), flow.Link)
-	return l.addressChanged(w, r, flow, "/verify/undone", err)
+	return l.addressChanged(w, r, flow, idp.LinkUndoAddress, err)
 }
 
-func (l *Login) addressChanged(w http.ResponseWriter, r *http.Request, flow idp.Flow, done string, err error) error {
+func (l *Login) addressChanged(w http.ResponseWriter, r *http.Request, flow idp.Flow, kind idp.LinkKind, err error) error {
 	switch {
 	case err == nil:
+		done := "/verify/done"
+		if kind == idp.LinkUndoAddress {
+			done = "/verify/undone"
+		}
 		return l.see(w, r, done, idp.Flow{RequestedAt: idp.Instant(l.Now()), Browser: flow.Browser}, nil)
 	case errors.Is(err, idp.ErrConflict):
 		l.render(w, r, http.StatusConflict, web.NoticePage{
@@ -81,6 +85,15 @@ func (l *Login) addressChanged(w http.ResponseWriter, r *http.Request, flow idp.
 			Next: l.base + "/", NextText: web.Say("outcome.go_on"),
 		})
 		return nil
+	}
+	return l.deadAddressLink(w, r, kind, err)
+}
+
+// deadAddressLink leads to where a person gets another link to confirm an
+// address. Who could undo a change by one needs a new password now.
+func (l *Login) deadAddressLink(w http.ResponseWriter, r *http.Request, kind idp.LinkKind, err error) error {
+	if kind == idp.LinkVerifyAddress {
+		return l.deadLink(w, r, err, web.Say("link.dead"), pathEmail, web.Say("link.again"))
 	}
 	return l.deadAccountLink(w, r, err)
 }

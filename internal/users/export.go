@@ -15,6 +15,7 @@ import (
 type Export struct {
 	ExportedAt time.Time          `json:"exported_at"`
 	Account    ExportedAccount    `json:"account"`
+	Addresses  []ExportedAddress  `json:"email_addresses"`
 	Groups     []string           `json:"groups"`
 	Roles      []string           `json:"roles"`
 	Factors    ExportedFactors    `json:"factors"`
@@ -26,13 +27,22 @@ type Export struct {
 
 // ExportedAccount is the account itself.
 type ExportedAccount struct {
-	Subject   string        `json:"sub"`
-	Username  string        `json:"username"`
-	State     idp.UserState `json:"state"`
-	Password  bool          `json:"has_password"`
-	Profile   idp.Profile   `json:"profile"`
-	CreatedAt time.Time     `json:"created_at"`
-	UpdatedAt time.Time     `json:"updated_at"`
+	Subject     string          `json:"sub"`
+	Username    string          `json:"username"`
+	State       idp.UserState   `json:"state"`
+	Password    bool            `json:"has_password"`
+	Profile     idp.Profile     `json:"profile"`
+	Preferences idp.Preferences `json:"preferences"`
+	CreatedAt   time.Time       `json:"created_at"`
+	UpdatedAt   time.Time       `json:"updated_at"`
+}
+
+// ExportedAddress is an e-mail address of the account.
+type ExportedAddress struct {
+	Address    string    `json:"address"`
+	Primary    bool      `json:"primary"`
+	CreatedAt  time.Time `json:"created_at"`
+	VerifiedAt time.Time `json:"verified_at,omitzero"`
 }
 
 // ExportedFactors are the ways to sign in besides the password.
@@ -103,10 +113,11 @@ func (s *Self) Export(ctx context.Context, user idp.User, from idp.Whereabouts) 
 	now := s.now()
 	e := Export{ExportedAt: now, Account: ExportedAccount{
 		Subject: user.ID, Username: user.Username, State: user.State, Password: user.PasswordHash != "", Profile: user.Profile,
-		CreatedAt: user.CreatedAt, UpdatedAt: user.UpdatedAt,
+		Preferences: user.Preferences,
+		CreatedAt:   user.CreatedAt, UpdatedAt: user.UpdatedAt,
 	}}
 	for _, read := range []func(context.Context, string, *Export) error{
-		s.exportMemberships, s.exportFactors, s.exportSessions, s.exportConsents, s.exportEvents,
+		s.exportAddresses, s.exportMemberships, s.exportFactors, s.exportSessions, s.exportConsents, s.exportEvents,
 	} {
 		if err := read(ctx, user.ID, &e); err != nil {
 			return nil, fmt.Errorf("users: export: %w", err)
@@ -114,6 +125,14 @@ func (s *Self) Export(ctx context.Context, user idp.User, from idp.Whereabouts) 
 	}
 	s.passwords.audit.Note(ctx, s.event(now, idp.EventUserExported, user.ID, from))
 	return json.MarshalIndent(e, "", "  ")
+}
+
+func (s *Self) exportAddresses(ctx context.Context, userID string, e *Export) error {
+	addresses, err := s.store.EmailAddresses(ctx, userID)
+	for _, a := range addresses {
+		e.Addresses = append(e.Addresses, ExportedAddress{Address: a.Address, Primary: a.Primary, CreatedAt: a.CreatedAt, VerifiedAt: a.VerifiedAt})
+	}
+	return err
 }
 
 func (s *Self) exportMemberships(ctx context.Context, userID string, e *Export) error {

@@ -27,6 +27,7 @@ type OwnAccount interface {
 	// SaveProfile is idp.ErrConflict when the account was changed since read.
 	SaveProfile(ctx context.Context, userID string, profile idp.Profile, read time.Time, event idp.Event) error
 	SetPreferences(ctx context.Context, userID string, p idp.Preferences) error
+	EmailAddresses(ctx context.Context, userID string) ([]idp.EmailAddress, error)
 	Memberships(ctx context.Context, userID string) (idp.Memberships, error)
 	SecurityEvents(ctx context.Context, userID string, limit int) ([]idp.Event, error)
 }

@@ -19,7 +19,7 @@ for (const toggle of document.querySelectorAll("button.toggle")) {
 }
 
 // What each field says of Caps Lock stands under it.
-for (const caps of document.querySelectorAll(".field [data-on]")) {
+for (const caps of document.querySelectorAll(".field [data-caps]")) {
   const field = caps.closest(".field").querySelector("input");
   const warn = (event) => {
     if (!event.getModifierState) return;

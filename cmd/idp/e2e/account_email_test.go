@@ -112,7 +112,11 @@ func TestAttack_Q21_AddressConfirmedAndOldOneTold(t *testing.T) {
 		first := stranger.confirmation(t, server, "Moreau@example.net", 1)
 		wantAccount(t, b.addAddress(t, added), "sent")
 		link := stranger.confirmation(t, server, "Moreau@example.net", 2)
-		wantDeadLink(t, stranger.Get(t, first))
+		dead := stranger.Get(t, first)
+		wantDeadLink(t, dead)
+		if next := dead.link(t, "next"); next != node.Issuer+"/account/email" {
+			t.Errorf("from a dead link it goes on to %s", next)
+		}
 		for range 3 {
 			if a := stranger.Get(t, link); a.Status != http.StatusOK || strings.Contains(a.URL.String(), "link=") {
 				t.Fatalf("the page of the link: status %d at %s", a.Status, a.URL)

@@ -227,13 +227,14 @@ func TestAccount(t *testing.T) {
 		}
 
 		// Passwords (O06).
-		for name, c := range map[string][2]string{
-			"a wrong one": {"wrong " + alice.Password, "new battery staple"}, "too short": {alice.Password, "short"},
-			"the user name": {alice.Password, strings.ToUpper(alice.Username)}, "none": {"", ""},
+		for name, c := range map[string][3]string{
+			"a wrong one": {"wrong " + alice.Password, "new battery staple", "not your current password"}, "none": {"", "", "Enter your current password"},
+			"too short": {alice.Password, "short", "Choose a longer password"}, "a row": {alice.Password, "qwertyuiopasdfghjkl", "row of keys"},
+			"the user name": {alice.Password, strings.Repeat(strings.ToUpper(alice.Username), 2), "your name"},
 		} {
 			a := b.Submit(t, page, page.formWith(t, "password", ""), url.Values{"current_password": {c[0]}, "new_password": {c[1]}})
-			if a.Status != http.StatusUnprocessableEntity || !a.HasID("password-form") || strings.Contains(a.Body, "battery") {
-				t.Errorf("%s: status %d", name, a.Status)
+			if a.Status != http.StatusUnprocessableEntity || !a.HasID("password-form") || strings.Contains(a.Body, "battery") || !strings.Contains(a.Body, c[2]) {
+				t.Errorf("%s: status %d, want word of %q:\n%s", name, a.Status, c[2], a.Body)
 			}
 		}
 		stolen = other.tokens(t, app, alice, "scope", "openid offline_access")
@@ -297,7 +298,7 @@ func TestAccount(t *testing.T) {
 			t.Fatal(err)
 		}
 		account, _ := document["account"].(map[string]any)
-		if account["sub"] != alice.Sub || document["sessions"] == nil || document["security_events"] == nil || document["consents"] == nil {
+		if account["sub"] != alice.Sub || document["email_addresses"] == nil || document["sessions"] == nil || document["security_events"] == nil || document["consents"] == nil {
 			t.Errorf("the export: %.600s", copied.Body)
 		}
 		for _, secret := range []string{"argon2", alice.Password, "salt", cookie(t, b, "idp_session")} {

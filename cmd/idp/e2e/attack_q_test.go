@@ -75,6 +75,10 @@ func TestAttack_Q05_LockoutAsAWeapon(t *testing.T) {
 		if a := signIn(forger, alice.Username, alice.Password); a.Status != http.StatusTooManyRequests {
 			t.Errorf("mallory's device under the name of alice's: %d", a.Status)
 		}
+		// The account asks for the password as the sign-in does.
+		page := home.Get(t, "/account/security")
+		a := home.Submit(t, page, page.formWith(t, "password", ""), url.Values{"current_password": {alice.Password}, "new_password": {newPassword}})
+		wantAccount(t, a, "password")
 	})
 }
 

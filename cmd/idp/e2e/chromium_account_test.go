@@ -103,7 +103,9 @@ func TestChromium_SecondFactor(t *testing.T) {
 	b.press("recovery-codes-saved", http.StatusOK)
 	b.at("/account/security")
 	b.has("passkeys", "Laptop")
-	for _, field := range []string{"current-password", "password"} {
+	for field, caps := range map[string]string{"current-password": "current-caps", "password": "caps"} {
+		b.until(`document.getElementById("` + field + `").dispatchEvent(new KeyboardEvent("keydown", {key: "A", modifierCapsLock: true}))`)
+		b.has(caps, "Caps Lock is on.")
 		b.do(chromedp.Click(chromedp.ID(field + "-toggle")))
 		b.until(`document.getElementById("` + field + `").type === "text"`)
 		b.do(chromedp.Click(chromedp.ID(field + "-toggle")))
