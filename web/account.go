@@ -19,9 +19,15 @@ type Frame struct {
 // ProfilePage shows a person's profile, to change it.
 type ProfilePage struct {
 	Frame
-	Fields []ProfileField
-	Locale string
-	Email  string
+	Fields        []ProfileField
+	Locale        string
+	Email         string
+	Picture       string // where the one is that they uploaded; empty for none
+	PictureFaulty bool   // the one that was sent cannot be used
+	// Attributes are those that the person may change, Kept those that somebody
+	// else keeps.
+	Attributes []ProfileField
+	Kept       []KeptAttribute
 }
 
 // ProfileField is one claim of the profile.
@@ -31,7 +37,30 @@ type ProfileField struct {
 	Autocomplete string
 	Left         bool // is written from left to right in every language
 	Faulty       bool
+	Type         string // of the input, such as date; empty is text
+	Mode         string // of the keyboard, such as decimal; empty is any
+	Limit        int    // in characters; 0 is none
+	Choices      []Choice
 }
+
+// Choice is one of the values that a field may have.
+type Choice struct {
+	Value string
+	Label *Text
+}
+
+// Odd reports whether the value is none of the choices: it is kept.
+func (f ProfileField) Odd() bool {
+	for _, c := range f.Choices {
+		if c.Value == f.Value {
+			return false
+		}
+	}
+	return true
+}
+
+// KeptAttribute is what somebody else says of the person.
+type KeptAttribute struct{ Label, Value *Text }
 
 // Spoken reports whether one of the languages that there are is chosen: another
 // one is kept.

@@ -156,7 +156,10 @@ func specimens(tag string) []any {
 		CheckSessionPage{layout, "cookie"},
 		HomePage{Layout: bare},
 		ProfilePage{Frame: Frame{Layout: bare}},
-		ProfilePage{Frame: frame, Locale: "tlh", Email: "email", Fields: []ProfileField{{"name", "value", text, text, "name", true, true}, {Claim: "nickname", Label: text}}},
+		ProfilePage{
+			Frame: frame, Locale: "tlh", Email: "email", Picture: "/base/pictures/a", PictureFaulty: true, Fields: []ProfileField{{"name", "value", text, text, "name", true, true, "text", "text", 200, nil}, {Claim: "nickname", Label: text}},
+			Attributes: []ProfileField{{Claim: "a", Value: "odd", Label: text, Choices: []Choice{{"value", text}}}}, Kept: []KeptAttribute{{text, text}},
+		},
 		AddressesPage{Frame: Frame{Layout: bare}},
 		AddressesPage{
 			Frame: frame, Typed: "typed", AddressProblem: text,

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"idp/internal/attributes"
 	"idp/internal/idp"
 	"idp/internal/tokens"
 	"idp/internal/users"
@@ -58,11 +59,13 @@ type Config struct {
 }
 
 // AccountsConfig rules how people come to accounts beside those that an operator
-// makes: not at all, by an operator's invitation, or also by themselves.
+// makes: not at all, by an operator's invitation, or also by themselves. What
+// accounts are made of beside the standard claims, a schema says.
 type AccountsConfig struct {
 	Registration        string `yaml:"registration" oneof:"off invited open"`
 	RegistrationDomains string `yaml:"registration_domains" allowed:"domains of mail addresses separated by spaces, such as example.com, or * for all"`
 	TermsURL            string `yaml:"terms_url" allowed:"an https URL"`
+	AttributesSchema    string `yaml:"attributes_schema" allowed:"the path of a file with a JSON Schema"`
 	TermsVersion        string `yaml:"terms_version" allowed:"a version of the terms such as 2026-03, in at most 64 printable characters"`
 }
 
@@ -344,6 +347,9 @@ func (l *loader) validate() {
 	l.validateSecurityTxt()
 	l.validateStatements()
 	l.validateMail()
+	if _, err := attributes.Open(c.Accounts.AttributesSchema); err != nil {
+		l.faultAt("accounts.attributes_schema", err.Error())
+	}
 	if c.Pages != (PagesConfig{}) {
 		if _, err := c.Pages.pages(); err != nil {
 			setting := "directory"

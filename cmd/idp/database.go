@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"idp/internal/admin"
+	"idp/internal/attributes"
 	"idp/internal/audit"
 	"idp/internal/idp"
 	"idp/internal/outbound"
@@ -51,6 +52,8 @@ type database struct {
 	failures  *outboundFailures
 	keys      *tokens.ClientKeys
 	admin     *admin.Service
+
+	attributes *attributes.Schema
 }
 
 // openDatabase opens the configured database. Nothing is written to it before
@@ -164,9 +167,12 @@ func (d *database) prepare(ctx context.Context, key []byte) error {
 	if d.hasher, err = d.newHasher(roots); err != nil {
 		return withCode(exitConfiguration, fmt.Errorf("passwords: %w", err))
 	}
+	if d.attributes, err = attributes.Open(d.cfg.Accounts.AttributesSchema); err != nil {
+		return withCode(exitConfiguration, fmt.Errorf("accounts.attributes_schema: %w", err))
+	}
 	d.keys = tokens.NewClientKeys(tokens.ClientKeysConfig{Documents: d.outbound, Master: d.master, Now: d.now, Logger: d.logger})
 	d.admin = admin.New(admin.Config{
-		Store: d.store, Directory: d.directory, Secrets: d.master, Hasher: d.hasher, ClientKeys: d.keys, SigningKeys: d.keyring,
+		Store: d.store, Directory: d.directory, Secrets: d.master, Hasher: d.hasher, Attributes: d.attributes, ClientKeys: d.keys, SigningKeys: d.keyring,
 		Issuer: d.issuer, Actor: "command", Now: d.now,
 	})
 	return nil

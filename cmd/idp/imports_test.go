@@ -23,6 +23,7 @@ var importTable = map[string]struct {
 	"internal/tokens":          {[]string{"internal/idp", "github.com/go-jose/go-jose/v4"}, "internal/tokens knows the nouns and go-jose, no sibling"},
 	"internal/discovery":       {nil, "internal/discovery imports the standard library only"},
 	"internal/login":           {[]string{"internal/idp", "web"}, "internal/login knows the nouns and the pages, no sibling"},
+	"internal/attributes":      {[]string{"internal/idp", "github.com/santhosh-tekuri/jsonschema/v6", "golang.org/x/text"}, "internal/attributes knows the nouns and JSON Schema, no sibling"},
 	"internal/users":           {[]string{"internal/idp", "github.com/go-crypt/", "github.com/pquerna/otp", "github.com/boombuler/barcode", "github.com/go-webauthn/webauthn", "golang.org/x/net/idna"}, "internal/users knows the nouns and the libraries of hashes, codes, passkeys and domain names, no sibling"},
 	"internal/admin":           {[]string{"internal/idp"}, "internal/admin knows the nouns only"},
 	"internal/registration":    {[]string{"internal/idp"}, "internal/registration knows the nouns only"},
@@ -62,7 +63,7 @@ var doors = map[string]string{
 	"github.com/stretchr/testify":              "tests",
 	"pgregory.net/rapid":                       "tests",
 	"github.com/rogpeppe/go-internal":          "tests",
-	"github.com/santhosh-tekuri/jsonschema/v6": "tests",
+	"github.com/santhosh-tekuri/jsonschema/v6": "internal/attributes",
 }
 
 type listedPackage struct {

@@ -45,7 +45,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the authorization server",
 		Long: "Runs the server until SIGTERM or SIGINT, which drain it: it says \"not ready\", finishes what is in flight, and stops.\n" +
-			"SIGHUP reloads TLS certificate and log level.",
+			"SIGHUP reloads TLS certificate, log level and the schema of attributes.",
 		Example: "  IDP_ISSUER=https://id.example.com IDP_DATABASE_URL_FILE=/run/secrets/database IDP_MASTER_KEY_FILE=/run/secrets/master idp serve",
 		Args:    exactly(),
 		RunE:    a.serve,
@@ -99,7 +99,7 @@ func (a *app) serve(cmd *cobra.Command, _ []string) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	go reloadOnHangup(ctx, hangup, src, logger, level, n.certificate)
+	go n.reloadOnHangup(ctx, hangup, src, level)
 	return n.run(ctx)
 }
 
@@ -121,9 +121,10 @@ func (a *app) waitForDatabase(ctx context.Context, cfg *Config, logger *slog.Log
 	}
 }
 
-// reloadOnHangup reloads TLS certificate and log level on SIGHUP. A
-// configuration that does not load leaves the server as it is.
-func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, src sources, logger *slog.Logger, level *slog.LevelVar, certificate *server.Certificate) {
+// reloadOnHangup reloads TLS certificate, log level and the schema of attributes
+// on SIGHUP. A configuration that does not load leaves the server as it is.
+func (n *node) reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, src sources, level *slog.LevelVar) {
+	logger := n.logger
 	for {
 		select {
 		case <-ctx.Done():
@@ -131,8 +132,11 @@ func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, src sources, l
 		case <-hangup:
 		}
 		cfg, err := loadConfig(src)
-		if err == nil && certificate != nil {
-			_, err = certificate.Reload()
+		if err == nil && n.certificate != nil {
+			_, err = n.certificate.Reload()
+		}
+		if err == nil {
+			_, err = n.attributes.Reload()
 		}
 		if err != nil {
 			if faults, ok := errors.AsType[*configError](err); ok {
@@ -145,7 +149,8 @@ func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, src sources, l
 			continue
 		}
 		setLevel(cfg.Log, level)
-		logger.Info("reloaded log level and TLS certificate", "level", cfg.Log.Level)
+		n.publisher.Publish(n.document()) // which claims there are
+		logger.Info("reloaded log level, TLS certificate and schema of attributes", "level", cfg.Log.Level)
 	}
 }
 
@@ -199,6 +204,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	})
 	self := users.NewSelf(users.SelfConfig{
 		Store: d.store, Passwords: people, Hasher: d.hasher, Factors: factors, Mail: d.master, Logger: d.logger, Now: d.now,
+		Attributes: d.attributes,
 	})
 	// The pages describe requests that grants understands, and grants shows
 	// its errors on a page: the one knot, tied by a variable.
@@ -209,11 +215,11 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	}
 	browser := login.New(login.Config{
 		Issuer: cfg.Issuer, Secure: isSecure(cfg.Issuer), Store: d.store, Users: people, Accounts: n.accounts, Registration: ownAccounts, Flows: d.master,
-		Devices: d.store, Mail: d.master, People: d.store, Factors: factors, Enrolments: factors, Own: self, Resources: d.directory,
+		Devices: d.store, Mail: d.master, People: d.store, Factors: factors, Enrolments: factors, Own: self, Attributes: d.attributes, Resources: d.directory,
 		Requests: describer(func(ctx context.Context, flow idp.Flow, who *idp.AuthorizationContext) (idp.Interaction, error) {
 			return protocol.Describe(ctx, flow, who)
 		}),
-		Clients: d.directory, Hints: d.keyring, Logos: d.store, RemoteLogos: cfg.Registration.RemoteLogos,
+		Clients: d.directory, Hints: d.keyring, Logos: d.store, Pictures: d.store, RemoteLogos: cfg.Registration.RemoteLogos,
 		Audit: n.audit, Now: d.now, Lifetimes: lifetimes, Pages: pages, Logger: d.logger,
 	})
 	n.logouts = backchannel.New(backchannel.Config{
@@ -232,7 +238,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Signer: d.keyring, Mail: d.master, Opaque: d.master, Secrets: d.master, Pseudonyms: d.master, Encrypter: d.keys, Discovery: n.register, Browser: browser, Audit: n.audit,
 		Assertions: d.keys, AssertionStore: d.store,
 		RequestObjects: d.keys, Decrypter: d.keyring, Documents: d.outbound,
-		Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, AccountsOpen: cfg.Accounts.open(), Now: d.now, Logger: d.logger,
+		Attributes: d.attributes, Lifetimes: lifetimes, RequirePushed: cfg.RequirePushedAuthorizationRequests, AccountsOpen: cfg.Accounts.open(), Now: d.now, Logger: d.logger,
 	})
 	n.publisher = discovery.NewPublisher(n.document())
 	var invitation, signUp, newAccount http.Handler
@@ -293,8 +299,9 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			EndSession:   http.HandlerFunc(browser.ServeEndSession),
 			CheckSession: http.HandlerFunc(browser.ServeCheckSession),
 
-			Static: browser.Static(),
-			Logo:   http.HandlerFunc(browser.ServeLogo),
+			Static:  browser.Static(),
+			Logo:    http.HandlerFunc(browser.ServeLogo),
+			Picture: http.HandlerFunc(browser.ServePicture),
 			Fault: func(w http.ResponseWriter, r *http.Request, f server.Fault) {
 				browser.FaultPage(w, r, f.Status)
 			},
@@ -541,12 +548,12 @@ func (n *node) document() discovery.Document {
 		RequirePushedAuthorizationRequests: n.cfg.RequirePushedAuthorizationRequests,
 
 		Scopes: scopes,
-		Claims: []string{
+		Claims: append([]string{
 			"sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "nonce", "sid",
 			"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture",
 			"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
 			"email", "email_verified", "phone_number", "phone_number_verified", "address",
-		},
+		}, idp.ClaimRules{Attributes: n.attributes.Declared()}.Names()...),
 		ACRValues:     idp.ACRs(),
 		GrantTypes:    []string{idp.GrantAuthorizationCode, idp.GrantImplicit, idp.GrantRefreshToken, idp.GrantClientCredentials},
 		ResponseTypes: []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},

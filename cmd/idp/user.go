@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,9 +25,14 @@ type userView struct {
 	Password string        `json:"password,omitempty"` // once, when it was made here
 	State    idp.UserState `json:"state"`
 	idp.Profile
-	HasPassword bool     `json:"has_password"`
-	Groups      []string `json:"groups,omitempty"`
-	Roles       []string `json:"roles,omitempty"`
+	Attributes idp.Attributes `json:"attributes,omitempty"`
+	// UploadedPicture is where the person's own picture is.
+	UploadedPicture string `json:"uploaded_picture,omitempty"`
+	// AttributeFaults say, of one person, which of them fit no more.
+	AttributeFaults []string `json:"attribute_faults,omitempty"`
+	HasPassword     bool     `json:"has_password"`
+	Groups          []string `json:"groups,omitempty"`
+	Roles           []string `json:"roles,omitempty"`
 	// Factors are shown of one person alone.
 	Factors   *factorsView `json:"factors,omitempty"`
 	CreatedAt time.Time    `json:"created_at"`
@@ -78,7 +86,7 @@ func (v factorView) String() string {
 
 func viewUser(u idp.User) userView {
 	return userView{
-		Sub: u.ID, Username: u.Username, State: u.State, Profile: u.Profile, HasPassword: u.PasswordHash != "",
+		Sub: u.ID, Username: u.Username, State: u.State, Profile: u.Profile, Attributes: u.Attributes, HasPassword: u.PasswordHash != "",
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
 	}
 }
@@ -112,6 +120,49 @@ func profileFlags(cmd *cobra.Command) *fieldFlags[idp.Profile] {
 	return f
 }
 
+// attributeFlags change what an account says beyond the standard claims.
+type attributeFlags struct {
+	pairs *[]string
+	file  *string
+}
+
+func addAttributeFlags(cmd *cobra.Command) attributeFlags {
+	return attributeFlags{
+		pairs: cmd.Flags().StringArray("attribute", nil, "NAME=VALUE: an attribute of accounts.attributes_schema; NAME= takes it away (repeatable)"),
+		file:  cmd.Flags().String("attributes-file", "", "JSON object of attributes, - for stdin; null takes one away"),
+	}
+}
+
+// read returns what the flags change: null for what they take away.
+func (f attributeFlags) read(a *app, d *database) (idp.Attributes, error) {
+	changes := idp.Attributes{}
+	if *f.file != "" {
+		raw, err := a.readInput(*f.file)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(raw, &changes); err != nil || changes == nil {
+			return nil, usage("--attributes-file %s: must hold a JSON object", *f.file)
+		}
+	}
+	for _, pair := range *f.pairs {
+		name, typed, ok := strings.Cut(pair, "=")
+		switch {
+		case !ok || name == "":
+			return nil, usage("--attribute %s: must be NAME=VALUE", pair)
+		case typed == "":
+			changes[name] = json.RawMessage("null")
+		default:
+			value, err := d.attributes.Parse(name, typed)
+			if err != nil {
+				return nil, err
+			}
+			changes[name] = value
+		}
+	}
+	return changes, nil
+}
+
 // address returns the profile's own address, an empty one if it has none.
 func address(p *idp.Profile) *idp.Address {
 	var own idp.Address
@@ -128,6 +179,7 @@ func (a *app) userCommand() *cobra.Command {
 		a.userInvite(), a.userLink(),
 		a.userVerb("reset-factors", "Take a person's passkeys, authenticators and recovery codes away and end their sessions",
 			"signs in with the password alone; their sessions have ended", (*admin.Service).ResetFactors),
+		a.userVerb("remove-picture", "Take away the picture that a person uploaded", "has no uploaded picture any more", (*admin.Service).RemovePicture),
 		a.userVerb("disable", "Refuse a person from now on and end what was issued", "disabled", (*admin.Service).DisableUser),
 		a.userVerb("lock", "Refuse a person until they chose a new password by a link, and end what was issued", "locked: until a new password is chosen by a link",
 			(*admin.Service).LockUser),
@@ -178,6 +230,7 @@ func (a *app) userCreate() *cobra.Command {
 		Args:    exactly("USERNAME"),
 	}
 	flags := profileFlags(c)
+	attributes := addAttributeFlags(c)
 	var password passwordFlags
 	password.register(c)
 	var imported secretFlags
@@ -197,6 +250,11 @@ func (a *app) userCreate() *cobra.Command {
 			return err
 		}
 		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
+			changes, err := attributes.read(a, d)
+			if err != nil {
+				return err
+			}
+			in.Attributes = idp.Attributes{}.With(changes)
 			u, err := d.admin.CreateUser(ctx, in)
 			if err != nil {
 				return err
@@ -268,6 +326,12 @@ func (a *app) userGet() *cobra.Command {
 				return err
 			}
 			v := viewUser(u)
+			if !u.PictureID.IsZero() {
+				v.UploadedPicture = d.issuer + "/pictures/" + u.PictureID.String()
+			}
+			for _, fault := range d.attributes.Faults(u.Attributes) {
+				v.AttributeFaults = append(v.AttributeFaults, fault.Error())
+			}
 			v.Factors = viewFactors(factors)
 			v.Groups, v.Roles = m.Groups, m.EffectiveRoles(roles)
 			return a.show(v, v.Sub, func(t *table) { userTable(t, v) })
@@ -284,13 +348,19 @@ func (a *app) userUpdate() *cobra.Command {
 		Args:  exactly("USER"),
 	}
 	flags := profileFlags(c)
+	attributes := addAttributeFlags(c)
 	username := c.Flags().String("username", "", "another user name")
 	c.RunE = a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+		changes, err := attributes.read(a, d)
+		if err != nil {
+			return err
+		}
 		u, err := d.admin.UpdateUser(ctx, args[0], func(change *admin.UserChange) {
 			_ = flags.apply(&change.Profile) // texts and truths cannot fail
 			if *username != "" {
 				change.Username = *username
 			}
+			change.Attributes = change.Attributes.With(changes)
 		})
 		if err != nil {
 			return err
@@ -358,6 +428,7 @@ func (a *app) userInvite() *cobra.Command {
 		Args:    exactly(),
 	}
 	flags := profileFlags(c)
+	attributes := addAttributeFlags(c)
 	groups := c.Flags().StringArray("group", nil, "a group that the person is in (repeatable)")
 	c.RunE = a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
 		if d.cfg.Accounts.Registration == "off" {
@@ -367,6 +438,11 @@ func (a *app) userInvite() *cobra.Command {
 		if err := flags.apply(&in.Profile); err != nil {
 			return err
 		}
+		changes, err := attributes.read(a, d)
+		if err != nil {
+			return err
+		}
+		in.Attributes = idp.Attributes{}.With(changes)
 		in.Username = in.Profile.Email
 		if err := idp.CheckMailAddress(in.Profile.Email); err != nil {
 			return err
@@ -466,6 +542,7 @@ func userTable(t *table, v userView) {
 	t.field("phone_number", verified(v.PhoneNumber, v.PhoneNumberVerified))
 	t.field("profile", v.Profile.Profile)
 	t.field("picture", v.Picture)
+	t.field("uploaded_picture", v.UploadedPicture)
 	t.field("website", v.Website)
 	t.field("gender", v.Gender)
 	t.field("birthdate", v.Birthdate)
@@ -473,6 +550,12 @@ func userTable(t *table, v userView) {
 	t.field("locale", v.Locale)
 	if a := v.Address; a != nil {
 		t.field("address", nonEmpty([]string{strings.Join(strings.Fields(a.Formatted), " "), a.StreetAddress, a.PostalCode, a.Locality, a.Region, a.Country})...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.Attributes)) {
+		t.field(name, idp.TextOf(v.Attributes[name]))
+	}
+	for _, fault := range v.AttributeFaults {
+		t.field("fits no more", strings.TrimPrefix(fault, "attributes."))
 	}
 	t.field("groups", strings.Join(v.Groups, " "))
 	t.field("roles", strings.Join(v.Roles, " "))

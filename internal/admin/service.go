@@ -66,6 +66,8 @@ type Config struct {
 	Hasher    Hasher
 	Issuer    string
 
+	Attributes Attributes
+
 	ClientKeys  ClientKeys
 	SigningKeys SigningKeys
 	// Actor is who changes things when no request does, e.g. "command".
@@ -82,8 +84,10 @@ type Service struct {
 	secrets   Secrets
 	hasher    Hasher
 	issuer    string
-	actor     string
-	clock     func() time.Time
+
+	attributes Attributes
+	actor      string
+	clock      func() time.Time
 
 	clientKeys  ClientKeys
 	signingKeys SigningKeys
@@ -94,7 +98,7 @@ func New(cfg Config) *Service {
 	return &Service{
 		store: cfg.Store, directory: cfg.Directory, secrets: cfg.Secrets, hasher: cfg.Hasher,
 		issuer: cfg.Issuer, actor: cfg.Actor, clock: cfg.Now,
-		clientKeys: cfg.ClientKeys, signingKeys: cfg.SigningKeys,
+		attributes: cfg.Attributes, clientKeys: cfg.ClientKeys, signingKeys: cfg.SigningKeys,
 	}
 }
 

@@ -93,7 +93,8 @@ func run(t *testing.T, f func(t *testing.T, w *world)) {
 		require.NoError(t, err)
 		w.Service = admin.New(admin.Config{
 			Store: w.store, Directory: w.directory, Secrets: marks{}, Hasher: hashes{},
-			Issuer: "https://issuer.example", Actor: "command", Now: w.clock,
+			Attributes: declared(t),
+			Issuer:     "https://issuer.example", Actor: "command", Now: w.clock,
 			ClientKeys: tokens.NewClientKeys(tokens.ClientKeysConfig{Now: w.clock}), SigningKeys: keysForAll{},
 		})
 		f(t, w)

@@ -20,6 +20,8 @@ type UserStore interface {
 	Users(ctx context.Context, after string, limit int) ([]idp.User, error)
 	CreateUser(ctx context.Context, u idp.User, events ...idp.Event) error
 	UpdateUser(ctx context.Context, u idp.User, events ...idp.Event) error
+	// SetPicture with nil takes the picture away that a user uploaded.
+	SetPicture(ctx context.Context, userID string, picture *idp.Picture, event idp.Event) error
 }
 
 // UserStateStore changes whether somebody may sign in, and what of earlier
@@ -31,6 +33,15 @@ type UserStateStore interface {
 	Memberships(ctx context.Context, userID string) (idp.Memberships, error)
 }
 
+// Attributes know what the operator declared of accounts beyond the standard
+// claims. Implemented by *attributes.Schema.
+type Attributes interface {
+	// Faults says what does not fit, each as an *idp.InvalidError.
+	Faults(values idp.Attributes) []error
+	// Check refuses what was changed and does not fit.
+	Check(before, after idp.Attributes) error
+}
+
 // UserInput is an account to be made.
 type UserInput struct {
 	ID       string // the subject; a time-ordered UUID when empty
@@ -39,6 +50,7 @@ type UserInput struct {
 	// PasswordHash is that of another system, instead of a password.
 	PasswordHash idp.Secret
 	Profile      idp.Profile
+	Attributes   idp.Attributes
 	Invited      bool // not active before the person took it over
 }
 
@@ -61,11 +73,13 @@ func (s *Service) CreateUser(ctx context.Context, in UserInput) (idp.User, error
 	}
 	checkUsername(&f, in.Username)
 	checkProfile(&f, in.Profile)
+	// All has to fit, also what is missing: there is nothing from before.
+	f.all = append(f.all, s.attributes.Faults(in.Attributes)...)
 	if err := f.err(); err != nil {
 		return idp.User{}, err
 	}
 	u := idp.User{
-		ID: in.ID, Username: in.Username, State: idp.UserActive, Profile: in.Profile,
+		ID: in.ID, Username: in.Username, State: idp.UserActive, Profile: in.Profile, Attributes: in.Attributes,
 		CreatedAt: now, UpdatedAt: now,
 	}
 	var err error
@@ -153,18 +167,20 @@ func dropEmptyAddress(p *idp.Profile) {
 
 // UserChange is what UpdateUser lets its caller alter.
 type UserChange struct {
-	Username string
-	Profile  idp.Profile
+	Username   string
+	Profile    idp.Profile
+	Attributes idp.Attributes
 }
 
-// UpdateUser lets change alter user name and profile and stores them when the
-// whole is valid. Nothing is written when nothing changed.
+// UpdateUser lets change alter user name, profile and attributes and stores them
+// when the whole is valid; attributes that are left alone may fit no more.
+// Nothing is written when nothing changed.
 func (s *Service) UpdateUser(ctx context.Context, idOrUsername string, change func(*UserChange)) (idp.User, error) {
 	u, err := s.User(ctx, idOrUsername)
 	if err != nil {
 		return idp.User{}, err
 	}
-	altered := UserChange{Username: u.Username, Profile: u.Profile}
+	altered := UserChange{Username: u.Username, Profile: u.Profile, Attributes: u.Attributes.With(nil)}
 	if u.Profile.Address != nil {
 		address := *u.Profile.Address
 		altered.Profile.Address = &address
@@ -176,19 +192,25 @@ func (s *Service) UpdateUser(ctx context.Context, idOrUsername string, change fu
 		checkUsername(&f, altered.Username)
 	}
 	checkProfile(&f, altered.Profile)
+	if err := s.attributes.Check(u.Attributes, altered.Attributes); err != nil {
+		f.all = append(f.all, err)
+	}
 	if err := f.err(); err != nil {
 		return idp.User{}, err
 	}
 	fields := changedFields(u.Profile, altered.Profile)
+	for _, name := range changedFields(u.Attributes, altered.Attributes) {
+		fields = append(fields, "attributes."+name)
+	}
 	if altered.Username != u.Username {
 		fields = append(fields, "username")
-		slices.Sort(fields)
 	}
+	slices.Sort(fields)
 	if len(fields) == 0 {
 		return u, nil
 	}
 	now := s.now()
-	u.Username, u.Profile, u.UpdatedAt = altered.Username, altered.Profile, now
+	u.Username, u.Profile, u.Attributes, u.UpdatedAt = altered.Username, altered.Profile, altered.Attributes, now
 	if err := s.store.UpdateUser(ctx, u, s.event(ctx, now, idp.EventUserUpdated, u.ID, fields...)); err != nil {
 		if errors.Is(err, idp.ErrConflict) {
 			return idp.User{}, taken("user", altered.Username)
@@ -196,6 +218,18 @@ func (s *Service) UpdateUser(ctx context.Context, idOrUsername string, change fu
 		return idp.User{}, fmt.Errorf("admin: update a user: %w", err)
 	}
 	return u, nil
+}
+
+// RemovePicture takes away the picture that a user uploaded.
+func (s *Service) RemovePicture(ctx context.Context, idOrUsername string) error {
+	u, err := s.User(ctx, idOrUsername)
+	if err != nil || u.PictureID.IsZero() {
+		return err
+	}
+	if err := s.store.SetPicture(ctx, u.ID, nil, s.event(ctx, s.now(), idp.EventUserUpdated, u.ID, "picture")); err != nil {
+		return fmt.Errorf("admin: remove a picture: %w", err)
+	}
+	return nil
 }
 
 // SetPassword sets the password of a user and ends all sessions and tokens

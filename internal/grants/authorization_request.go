@@ -36,9 +36,9 @@ type authorizationRequest struct {
 
 // withClaimScopes adds to scopes those that open the claims asked for by name,
 // as far as the client is registered for them: the person is asked for all.
-func (req *authorizationRequest) withClaimScopes(scopes []string) []string {
+func (req *authorizationRequest) withClaimScopes(scopes []string, rules idp.ClaimRules) []string {
 	asked := slices.Clone(scopes)
-	for _, scope := range req.claims.Scopes() {
+	for _, scope := range req.claims.Scopes(rules) {
 		if hasScope(req.client.Scopes(), scope) && !hasScope(asked, scope) {
 			asked = append(asked, scope)
 		}

@@ -38,7 +38,7 @@ func (s *Service) facts(req *authorizationRequest, flow idp.Flow, who *idp.Autho
 	if who != nil {
 		f.subject = s.subject(req.client, who.User.ID)
 		f.scopes = s.permitted(req.target, who.Memberships)
-		f.asked = req.withClaimScopes(f.scopes)
+		f.asked = req.withClaimScopes(f.scopes, s.claimRules())
 		f.demand = s.Directory.SignInPolicy().Demands(req.client.ClientID, who.Memberships)
 	}
 	return f

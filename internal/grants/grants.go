@@ -113,6 +113,12 @@ type Audit interface {
 	Note(ctx context.Context, e idp.Event)
 }
 
+// Attributes knows what the operator declared of accounts beyond the standard
+// claims. Implemented by *attributes.Schema.
+type Attributes interface {
+	Declared() []idp.Attribute
+}
+
 // Config is what a Service is made of; every field is needed.
 type Config struct {
 	Issuer     string // exactly as published, without a trailing slash
@@ -134,6 +140,7 @@ type Config struct {
 	RequestObjects RequestObjects
 	Decrypter      Decrypter
 	Documents      Documents
+	Attributes     Attributes
 	Lifetimes      idp.Lifetimes
 
 	Assertions     Assertions
@@ -167,6 +174,11 @@ func New(cfg Config) *Service {
 
 // now is the instant of a request, as both databases can keep it.
 func (s *Service) now() time.Time { return idp.Instant(s.Config.Now()) }
+
+// claimRules are those of this moment: attributes may be declared anew.
+func (s *Service) claimRules() idp.ClaimRules {
+	return idp.ClaimRules{Attributes: s.Attributes.Declared(), Pictures: s.Issuer + "/pictures/"}
+}
 
 // newID draws an ID. crypto/rand stops the process when it fails.
 func newID() (id idp.ID) {

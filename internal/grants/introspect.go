@@ -183,7 +183,7 @@ func (s *Service) alive(t idp.AccessToken, state *idp.GrantState, err error) (fo
 	t.Scopes = s.permitted(target{scopes: t.Scopes, resources: s.resourcesOf(t.Audience)}, state.Memberships)
 	f := found{token: t, user: &state.User}
 	if state.Grant.Claims != nil {
-		f.claims = state.User.Requested(state.Grant.Claims.Userinfo, client.Scopes())
+		f.claims = state.User.Requested(state.Grant.Claims.Userinfo, client.Scopes(), s.claimRules())
 	}
 	return f, nil
 }

@@ -103,10 +103,10 @@ func (u *unit) signIDToken(ctx context.Context, accessToken, code string, alone 
 		t.Nonce = g.Nonce
 	}
 	if g.Claims != nil {
-		t.Claims = u.state.User.Requested(g.Claims.IDToken, u.client.Scopes())
+		t.Claims = u.state.User.Requested(g.Claims.IDToken, u.client.Scopes(), s.claimRules())
 	}
 	if alone {
-		claims := u.state.User.Claims(u.scopes)
+		claims := u.state.User.Claims(u.scopes, s.claimRules())
 		maps.Copy(claims, t.Claims)
 		t.Claims = claims
 	}

@@ -16,12 +16,20 @@ type ProfileChange struct {
 	Birthdate                             string // YYYY-MM-DD, or YYYY
 	Zoneinfo                              string // such as Europe/Paris
 	Locale                                string // such as de or en-GB
+	// Attributes are those that the operator lets people change, by name; an
+	// empty one takes it away. What is not named stays.
+	Attributes map[string]string
 }
 
 // ChangeOf returns what there is before any change.
-func ChangeOf(p Profile) ProfileChange {
+func ChangeOf(u User) ProfileChange {
+	p := u.Profile
+	typed := make(map[string]string, len(u.Attributes))
+	for name, value := range u.Attributes {
+		typed[name] = TextOf(value)
+	}
 	return ProfileChange{
 		Name: p.Name, GivenName: p.GivenName, FamilyName: p.FamilyName, Nickname: p.Nickname,
-		Website: p.Website, Birthdate: p.Birthdate, Zoneinfo: p.Zoneinfo, Locale: p.Locale,
+		Website: p.Website, Birthdate: p.Birthdate, Zoneinfo: p.Zoneinfo, Locale: p.Locale, Attributes: typed,
 	}
 }

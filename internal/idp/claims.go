@@ -2,6 +2,8 @@ package idp
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -57,14 +59,14 @@ var claimScopes = map[string]string{
 
 // Scopes returns the scopes that open the claims asked for. Asking for one
 // claim takes the same permission as asking for its scope.
-func (c *ClaimsRequest) Scopes() []string {
+func (c *ClaimsRequest) Scopes(rules ClaimRules) []string {
 	if c == nil {
 		return nil
 	}
 	seen := map[string]bool{}
 	for _, set := range []map[string]*ClaimRequest{c.IDToken, c.Userinfo} {
 		for name := range set {
-			if scope := claimScopes[name]; scope != "" {
+			if scope := rules.scope(name); scope != "" {
 				seen[scope] = true
 			}
 		}
@@ -73,21 +75,22 @@ func (c *ClaimsRequest) Scopes() []string {
 	for _, scope := range IdentityScopes() {
 		if seen[scope] {
 			out = append(out, scope)
+			delete(seen, scope)
 		}
 	}
-	return out
+	return append(out, slices.Sorted(maps.Keys(seen))...)
 }
 
 // Requested returns those of the claims asked for by name that the allowed
 // scopes open, as far as the person has them.
-func (u *User) Requested(asked map[string]*ClaimRequest, allowed []string) map[string]any {
+func (u *User) Requested(asked map[string]*ClaimRequest, allowed []string, rules ClaimRules) map[string]any {
 	claims := map[string]any{}
 	for name := range asked {
 		for _, scope := range allowed {
-			if claimScopes[name] != scope {
+			if rules.scope(name) != scope {
 				continue
 			}
-			if value, ok := u.Claims([]string{scope})[name]; ok {
+			if value, ok := u.Claims([]string{scope}, rules)[name]; ok {
 				claims[name] = value
 			}
 		}

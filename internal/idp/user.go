@@ -34,6 +34,8 @@ type User struct {
 	// PasswordChangedAt is zero for a password that is as old as the account.
 	PasswordChangedAt time.Time
 	Preferences       Preferences
+	Attributes        Attributes
+	PictureID         ID // of the Picture that they uploaded; zero for none
 }
 
 // Preferences are how a person wants to see the pages; empty leaves it to the
@@ -114,7 +116,7 @@ func (u *User) DisplayName() string {
 
 // Claims returns the claims about the person that the granted scopes open
 // (OpenID Connect Core section 5.4), without sub. Empty ones are left out.
-func (u *User) Claims(scopes []string) map[string]any {
+func (u *User) Claims(scopes []string, rules ClaimRules) map[string]any {
 	claims := map[string]any{}
 	text := func(name, value string) {
 		if value != "" {
@@ -123,6 +125,7 @@ func (u *User) Claims(scopes []string) map[string]any {
 	}
 	p := u.Profile
 	for _, scope := range scopes {
+		rules.add(claims, scope, u.Attributes)
 		switch scope {
 		case ScopeProfile:
 			text("name", p.Name)
@@ -132,7 +135,7 @@ func (u *User) Claims(scopes []string) map[string]any {
 			text("nickname", p.Nickname)
 			text("preferred_username", firstOf(p.PreferredUsername, u.Username))
 			text("profile", p.Profile)
-			text("picture", p.Picture)
+			text("picture", rules.picture(u))
 			text("website", p.Website)
 			text("gender", p.Gender)
 			text("birthdate", p.Birthdate)

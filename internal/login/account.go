@@ -19,10 +19,19 @@ type OwnAccount interface {
 	// SaveProfile is idp.ErrConflict when the account was changed meanwhile.
 	SaveProfile(ctx context.Context, user idp.User, from idp.Whereabouts, change idp.ProfileChange) error
 	SavePreferences(ctx context.Context, user idp.User, p idp.Preferences) error
+	// SetPicture makes an uploaded file the person's picture.
+	SetPicture(ctx context.Context, user idp.User, from idp.Whereabouts, file []byte) error
+	RemovePicture(ctx context.Context, user idp.User, from idp.Whereabouts) error
 	Export(ctx context.Context, user idp.User, from idp.Whereabouts) ([]byte, error)
 	OwnFactors
 	OwnSessions
 	OwnConsents
+}
+
+// Attributes knows what the operator declared of accounts beyond the standard
+// claims. Implemented by *attributes.Schema.
+type Attributes interface {
+	Declared() []idp.Attribute
 }
 
 // OwnFactors changes what somebody signs in with. Implemented by *users.Self.
@@ -88,6 +97,7 @@ const (
 	pathSessions     = "/account/sessions"
 	pathApplications = "/account/applications"
 	pathData         = "/account/data"
+	pathPicture      = "/account/picture"
 )
 
 // ServeAccount answers what people see and change of their own accounts.
@@ -97,6 +107,8 @@ func (l *Login) ServeAccount(w http.ResponseWriter, r *http.Request) {
 		l.serve(w, r, l.showProfile, l.changeProfile)
 	case pathEmail:
 		l.serve(w, r, l.showAddresses, l.changeAddresses)
+	case pathPicture:
+		l.serve(w, r, l.showPicture, l.changePicture)
 	case pathSecurity:
 		l.serve(w, r, l.showSecurity, l.changeSecurity)
 	case pathSessions:
@@ -243,6 +255,10 @@ func (l *Login) frame(w http.ResponseWriter, r *http.Request, v *visit, section 
 		f.Done = web.Say("addresses.preferred")
 	case "address-removed":
 		f.Done = web.Say("addresses.removed")
+	case "picture":
+		f.Done = web.Say("profile.picture_saved")
+	case "picture-removed":
+		f.Done = web.Say("profile.picture_removed")
 	case "password":
 		f.Done = web.Say("security.password_done")
 	case "renamed":

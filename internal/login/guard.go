@@ -3,6 +3,7 @@ package login
 import (
 	"crypto/subtle"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -12,7 +13,10 @@ import (
 	"idp/web"
 )
 
-const maxForm = 64 << 10 // bytes
+const (
+	maxForm   = 64 << 10       // bytes
+	maxUpload = 1<<20 + 16<<10 // bytes, of a form with a picture
+)
 
 // What can be wrong with a form or a link before it is looked at closer.
 var (
@@ -125,6 +129,9 @@ func (l *Login) open(r *http.Request, sealed string) (idp.Flow, error) {
 
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	contentType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err == nil && contentType == "multipart/form-data" && r.URL.Path == pathPicture {
+		return readUpload(w, r)
+	}
 	if err != nil || contentType != "application/x-www-form-urlencoded" {
 		return nil, badForm(http.StatusUnsupportedMediaType, "error.form_format")
 	}
@@ -141,6 +148,39 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		}
 	}
 	return r.PostForm, nil
+}
+
+// maxParts bounds how many fields a form with a file has.
+const maxParts = 8
+
+// readUpload reads a form with a file (RFC 7578), which is a field like others.
+func readUpload(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	unreadable := badForm(http.StatusBadRequest, "error.form_unreadable")
+	r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return nil, unreadable
+	}
+	form := url.Values{}
+	for range maxParts {
+		part, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return form, nil
+		}
+		if err != nil {
+			return nil, unreadable
+		}
+		value, err := io.ReadAll(part)
+		switch name := part.FormName(); {
+		case err != nil, name == "":
+			return nil, unreadable
+		case form.Has(name):
+			return nil, badForm(http.StatusBadRequest, "error.form_field_twice")
+		default:
+			form.Set(name, string(value))
+		}
+	}
+	return nil, unreadable
 }
 
 // badForm is a request that cannot be used, and the key of why.

@@ -98,9 +98,12 @@ type Config struct {
 	Users      Authenticator
 	// Own is what people change of their own accounts, and Resources puts into
 	// words what they allowed.
-	Own       OwnAccount
-	Resources Resources
-	Accounts  Accounts
+	Own OwnAccount
+	// Attributes are what the operator declared of accounts beyond the standard
+	// claims.
+	Attributes Attributes
+	Resources  Resources
+	Accounts   Accounts
 	// Registration is usually the same as Accounts; nil where nobody makes an
 	// account for themselves.
 	Registration Registration
@@ -108,6 +111,7 @@ type Config struct {
 	Requests     Describer
 	Clients      Clients
 	Logos        Logos
+	Pictures     Pictures
 	// RemoteLogos has browsers load the pictures of clients without a stored one
 	// from where the client says: its host then learns who signs in when.
 	RemoteLogos bool

@@ -54,7 +54,7 @@ func cookies(lines []string) int {
 // readBody takes the whole body in before the handler runs, so that no handler
 // meets one that is too large, compressed, cut off or slow, and answers
 // differently from the next.
-func (p *public) readBody(w http.ResponseWriter, r *http.Request) *Fault {
+func (p *public) readBody(w http.ResponseWriter, r *http.Request, most int64) *Fault {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
@@ -65,8 +65,8 @@ func (p *public) readBody(w http.ResponseWriter, r *http.Request) *Fault {
 			return &Fault{Status: http.StatusUnsupportedMediaType, Message: "The request body must not be compressed."}
 		}
 	}
-	tooLarge := &Fault{Status: http.StatusRequestEntityTooLarge, Message: fmt.Sprintf("The request body is larger than %d bytes.", maxBody)}
-	if r.ContentLength > maxBody {
+	tooLarge := &Fault{Status: http.StatusRequestEntityTooLarge, Message: fmt.Sprintf("The request body is larger than %d bytes.", most)}
+	if r.ContentLength > most {
 		w.Header().Set("Connection", "close")
 		return tooLarge
 	}
@@ -74,7 +74,7 @@ func (p *public) readBody(w http.ResponseWriter, r *http.Request) *Fault {
 	if r.ContentLength > 0 {
 		body.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, most))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,6 +61,7 @@ type Handlers struct {
 	CheckSession http.Handler
 	Static       http.Handler
 	Logo         http.Handler // the picture of a client, under its hash
+	Picture      http.Handler // the picture of a person, under its name
 
 	// Fault shows a person what went wrong before any of the above was reached,
 	// such as an unknown page. Nil shows a plain page.
@@ -71,8 +73,9 @@ type Route struct {
 	Path    string   // relative to the issuer, or to the host if Inserted or AtHost
 	Methods []string // sorted; OPTIONS is answered besides where CORS is on
 	Handler http.Handler
-	CORS    bool // scripts of registered origins may call it
-	Browser bool // a person sees its faults, so they are pages
+	CORS    bool  // scripts of registered origins may call it
+	Browser bool  // a person sees its faults, so they are pages
+	Body    int64 // how many bytes a body may have; 0 is 64 KiB
 	// Inserted says that Path stands between host and issuer path (RFC 8414
 	// section 3.1).
 	Inserted bool
@@ -133,10 +136,12 @@ func Routes(h Handlers) []Route {
 		{Path: "/consent", Methods: page, Handler: h.Consent, Browser: true},
 		{Path: "/logout", Methods: page, Handler: h.Logout, Browser: true},
 		{Path: "/account", Methods: page, Handler: h.Account, Browser: true},
+		{Path: "/account/picture", Methods: page, Handler: h.Account, Browser: true, Body: 1<<20 + 16<<10},
 		{Path: "/account/{page:[a-z-]+}", Methods: page, Handler: h.Account, Browser: true},
 		{Path: "/display", Methods: read, Handler: h.Display, Browser: true},
 		{Path: "/", Methods: read, Handler: h.Home, Browser: true},
 		{Path: "/logos/{hash:[0-9a-f]{64}}", Methods: read, Handler: h.Logo, Browser: true},
+		{Path: "/pictures/{picture:[A-Za-z0-9_-]{22}}", Methods: read, Handler: h.Picture, Browser: true},
 		// Plain names only: no listings, no dot files, no way up.
 		{Path: "/static/{file:(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*}", Methods: read, Handler: stripStatic(h.Static), Browser: true},
 	}
@@ -201,7 +206,7 @@ func (p *public) endpoint(route Route, pattern, strip string) http.Handler {
 			p.fault(w, r, Fault{Status: http.StatusMethodNotAllowed, Message: "This address answers " + allowed + " only."}, route.Browser)
 			return
 		}
-		if f := p.readBody(w, r); f != nil {
+		if f := p.readBody(w, r, cmp.Or(route.Body, maxBody)); f != nil {
 			p.fault(w, r, *f, route.Browser)
 			return
 		}

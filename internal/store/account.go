@@ -10,14 +10,14 @@ import (
 // What people do to their own accounts.
 
 const saveProfile = `
-UPDATE users SET profile = $1, updated_at = $2 WHERE user_id = $3 AND updated_at = $4`
+UPDATE users SET profile = $1, attributes = $2, updated_at = $3 WHERE user_id = $4 AND updated_at = $5`
 
-// SaveProfile replaces a user's profile. It is idp.ErrConflict when the user was
+// SaveProfile replaces a user's profile and attributes. It is idp.ErrConflict when the user was
 // changed since read, which is the UpdatedAt of what the caller read, or is
 // gone.
-func (s *Store) SaveProfile(ctx context.Context, userID string, profile idp.Profile, read time.Time, event idp.Event) error {
+func (s *Store) SaveProfile(ctx context.Context, userID string, profile idp.Profile, attributes idp.Attributes, read time.Time, event idp.Event) error {
 	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
-		n, err := q.exec(ctx, saveProfile, document{profile}, s.now(), userID, read)
+		n, err := q.exec(ctx, saveProfile, document{profile}, attributesDocument(attributes), s.now(), userID, read)
 		return true, expect(n, err, idp.ErrConflict)
 	})
 }

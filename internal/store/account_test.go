@@ -50,13 +50,13 @@ func TestPeopleChangeTheirOwnAccountsOnly(t *testing.T) {
 		require.NoError(t, err)
 		changed := read.Profile
 		changed.Nickname = "Al"
-		require.NoError(t, s.SaveProfile(ctx, alice.ID, changed, read.UpdatedAt, event(idp.EventUserUpdated)))
+		require.NoError(t, s.SaveProfile(ctx, alice.ID, changed, nil, read.UpdatedAt, event(idp.EventUserUpdated)))
 		stored, err := s.User(ctx, alice.ID)
 		require.NoError(t, err)
 		require.Equal(t, changed, stored.Profile)
 		require.NoError(t, s.SetUserState(ctx, alice.ID, idp.UserDisabled, now.Add(time.Second), event(idp.EventUserDisabled)))
-		require.ErrorIs(t, s.SaveProfile(ctx, alice.ID, read.Profile, stored.UpdatedAt, event(idp.EventUserUpdated)), idp.ErrConflict)
-		require.ErrorIs(t, s.SaveProfile(ctx, "nobody", read.Profile, now, event(idp.EventUserUpdated)), idp.ErrConflict)
+		require.ErrorIs(t, s.SaveProfile(ctx, alice.ID, read.Profile, nil, stored.UpdatedAt, event(idp.EventUserUpdated)), idp.ErrConflict)
+		require.ErrorIs(t, s.SaveProfile(ctx, "nobody", read.Profile, nil, now, event(idp.EventUserUpdated)), idp.ErrConflict)
 
 		// Trust in a device ends, once, and only one's own.
 		d := idp.Device{

@@ -188,7 +188,7 @@ const selectPasskey = `
 SELECT
     p.credential_id, p.user_id, p.passkey_name, p.public_key, p.sign_count, p.aaguid, p.transports, p.user_verified, p.backup_eligible, p.backup_state,
     p.created_at, p.last_used_at, h.user_handle,
-    u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at, u.password_changed_at, u.preferences
+    ` + userColumns + `
 FROM passkeys p
 JOIN users u ON u.user_id = p.user_id
 LEFT JOIN user_handles h ON h.user_id = p.user_id

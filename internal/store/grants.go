@@ -79,7 +79,7 @@ const grantStateColumns = `
     g.expires_on, g.grant_id, g.client_id, g.user_id, g.session_id, g.scopes, g.resources, g.redirect_uri,
     g.redirect_uri_omitted, g.nonce, g.code_challenge, g.auth_time, g.acr, g.amr, g.salt, g.created_at,
     g.code_expires_at, g.code_used_at, g.generation, g.rotated_at, g.idle_expires_at, g.expires_at, g.revoked_at, g.claims,
-    u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at, u.password_changed_at, u.preferences,
+    ` + userColumns + `,
     (SELECT string_agg(m.group_name, $1) FROM group_members m WHERE m.user_id = u.user_id),
     (SELECT string_agg(r.role_name, $1) FROM user_roles r WHERE r.user_id = u.user_id),
     s.ended_at, c.withdrawn_at`

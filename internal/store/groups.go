@@ -70,7 +70,7 @@ func (s *Store) RemoveMember(ctx context.Context, group, userID string, event id
 }
 
 const selectMembers = `
-SELECT u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at, u.password_changed_at, u.preferences
+SELECT ` + userColumns + `
 FROM group_members m
 JOIN users u ON u.user_id = m.user_id
 WHERE m.group_name = $1

@@ -25,7 +25,7 @@ const selectLinkState = `
 SELECT
     l.link_id, l.kind, l.user_id, l.address, l.salt, l.sealed, l.created_at, l.expires_at, l.used_at,
     EXISTS (SELECT 1 FROM links n WHERE n.user_id = l.user_id AND n.kind = l.kind AND n.address_key = l.address_key AND n.link_id > l.link_id),
-    u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at, u.password_changed_at, u.preferences
+    ` + userColumns + `
 FROM links l
 LEFT JOIN users u ON u.user_id = l.user_id
 WHERE l.link_id = $1 AND (u.user_id IS NOT NULL OR l.kind = 'registration')`

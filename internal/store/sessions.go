@@ -11,7 +11,7 @@ const selectAuthorizationContext = `
 SELECT
     s.session_id, s.user_id, s.salt, s.auth_time, s.acr, s.amr, s.created_at, s.last_seen_at, s.expires_at, s.ended_at,
     s.remote_addr, s.user_agent,
-    u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at, u.password_changed_at, u.preferences,
+    ` + userColumns + `,
     (SELECT string_agg(m.group_name, $1) FROM group_members m WHERE m.user_id = u.user_id),
     (SELECT string_agg(r.role_name, $1) FROM user_roles r WHERE r.user_id = u.user_id),
     c.user_id, c.client_id, c.scopes, c.resources, c.redirect_origins, c.remembered, c.granted_at, c.withdrawn_at

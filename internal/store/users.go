@@ -16,8 +16,14 @@ func userDests(u *idp.User) []any {
 		&u.TokensValidAfter, &u.CreatedAt, &u.UpdatedAt,
 		&u.PasswordChangedAt,
 		document{&u.Preferences},
+		document{&u.Attributes},
+		&u.PictureID,
 	}
 }
+
+// userColumns are the columns of userDests.
+const userColumns = `u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at,
+    u.password_changed_at, u.preferences, u.attributes, u.picture_id`
 
 func membershipDests(m *idp.Memberships) []any {
 	return []any{(*lines)(&m.Groups), (*lines)(&m.Roles)}
@@ -32,8 +38,8 @@ func sortMemberships(m *idp.Memberships) {
 func usernameKey(username string) string { return strings.ToLower(username) }
 
 const selectUserByUsername = `
-SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences
-FROM users
+SELECT ` + userColumns + `
+FROM users u
 WHERE username_key = $1`
 
 // UserByUsername finds a user by name, without regard to case.
@@ -46,8 +52,8 @@ func (s *Store) UserByUsername(ctx context.Context, username string) (idp.User, 
 // A name is looked for first, so that nobody takes an account's place by
 // verifying an address that is its name.
 const selectUserByLogin = `
-SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences
-FROM users
+SELECT ` + userColumns + `
+FROM users u
 WHERE username_key = $1
    OR user_id = (SELECT a.user_id FROM email_addresses a WHERE a.address_key = $1 AND a.verified_at IS NOT NULL)
 ORDER BY CASE WHEN username_key = $1 THEN 0 ELSE 1 END
@@ -62,8 +68,8 @@ func (s *Store) UserByLogin(ctx context.Context, login string) (idp.User, error)
 }
 
 const selectUser = `
-SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences
-FROM users
+SELECT ` + userColumns + `
+FROM users u
 WHERE user_id = $1`
 
 // User finds a user by subject identifier.
@@ -74,8 +80,8 @@ func (s *Store) User(ctx context.Context, id string) (idp.User, error) {
 }
 
 const selectUsers = `
-SELECT user_id, username, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences
-FROM users
+SELECT ` + userColumns + `
+FROM users u
 WHERE username_key > $1
 ORDER BY username_key
 LIMIT $2`
@@ -101,8 +107,9 @@ func (s *Store) users(ctx context.Context, sql string, args ...any) ([]idp.User,
 
 const insertUser = `
 INSERT INTO users (
-    user_id, username, username_key, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+    user_id, username, username_key, password_hash, state, profile, tokens_valid_after, created_at, updated_at, password_changed_at, preferences,
+    attributes)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 
 // CreateUser stores a new user, whose primary address is the profile's. A taken
 // name or identifier, and a verified address that is another user's, are
@@ -121,6 +128,14 @@ func (s *Store) CreateUser(ctx context.Context, u idp.User, events ...idp.Event)
 	return s.write(ctx, insertUserStatements(u), events...)
 }
 
+// attributesDocument is NULL for the many accounts without any.
+func attributesDocument(a idp.Attributes) document {
+	if len(a) == 0 {
+		return document{}
+	}
+	return document{a}
+}
+
 // insertUserStatements store a user with the address of the profile.
 func insertUserStatements(u idp.User) []statement {
 	statements := []statement{{insertUser, []any{
@@ -129,17 +144,18 @@ func insertUserStatements(u idp.User) []statement {
 		u.TokensValidAfter, u.CreatedAt, u.UpdatedAt,
 		u.PasswordChangedAt,
 		document{u.Preferences},
+		attributesDocument(u.Attributes),
 	}}}
 	return append(statements, primaryAddressStatements(u.ID, u.Profile, u.CreatedAt)...)
 }
 
 const updateUser = `
 UPDATE users
-SET username = $1, username_key = $2, profile = $3, updated_at = $4,
-    tokens_valid_after = CASE WHEN state = 'active' AND $5 THEN $4 ELSE tokens_valid_after END, state = $6
-WHERE user_id = $7`
+SET username = $1, username_key = $2, profile = $3, attributes = $4, updated_at = $5,
+    tokens_valid_after = CASE WHEN state = 'active' AND $6 THEN $5 ELSE tokens_valid_after END, state = $7
+WHERE user_id = $8`
 
-// UpdateUser replaces name, profile and state. The profile's address takes the
+// UpdateUser replaces name, profile, attributes and state. The profile's address takes the
 // place of the primary one. Disabling also ends what was proven before, see
 // SetUserState.
 func (s *Store) UpdateUser(ctx context.Context, u idp.User, events ...idp.Event) error {
@@ -147,7 +163,7 @@ func (s *Store) UpdateUser(ctx context.Context, u idp.User, events ...idp.Event)
 		return idp.Invalid("username", "must not be empty")
 	}
 	return s.change(ctx, events, func(q querier) (bool, error) {
-		n, err := q.exec(ctx, updateUser, u.Username, usernameKey(u.Username), document{u.Profile}, s.now(), u.State != idp.UserActive, u.State, u.ID)
+		n, err := q.exec(ctx, updateUser, u.Username, usernameKey(u.Username), document{u.Profile}, attributesDocument(u.Attributes), s.now(), u.State != idp.UserActive, u.State, u.ID)
 		if err := expect(n, err, idp.ErrNotFound); err != nil {
 			return false, err
 		}

@@ -27,14 +27,16 @@ type Export struct {
 
 // ExportedAccount is the account itself.
 type ExportedAccount struct {
-	Subject     string          `json:"sub"`
-	Username    string          `json:"username"`
-	State       idp.UserState   `json:"state"`
-	Password    bool            `json:"has_password"`
-	Profile     idp.Profile     `json:"profile"`
-	Preferences idp.Preferences `json:"preferences"`
-	CreatedAt   time.Time       `json:"created_at"`
-	UpdatedAt   time.Time       `json:"updated_at"`
+	Subject     string           `json:"sub"`
+	Username    string           `json:"username"`
+	State       idp.UserState    `json:"state"`
+	Password    bool             `json:"has_password"`
+	Profile     idp.Profile      `json:"profile"`
+	Preferences idp.Preferences  `json:"preferences"`
+	Attributes  idp.Attributes   `json:"attributes,omitempty"`
+	Picture     *ExportedPicture `json:"picture,omitempty"`
+	CreatedAt   time.Time        `json:"created_at"`
+	UpdatedAt   time.Time        `json:"updated_at"`
 }
 
 // ExportedAddress is an e-mail address of the account.
@@ -43,6 +45,12 @@ type ExportedAddress struct {
 	Primary    bool      `json:"primary"`
 	CreatedAt  time.Time `json:"created_at"`
 	VerifiedAt time.Time `json:"verified_at,omitzero"`
+}
+
+// ExportedPicture is the picture that the person uploaded.
+type ExportedPicture struct {
+	ContentType string `json:"content_type"`
+	Body        []byte `json:"body"`
 }
 
 // ExportedFactors are the ways to sign in besides the password.
@@ -113,8 +121,8 @@ func (s *Self) Export(ctx context.Context, user idp.User, from idp.Whereabouts) 
 	now := s.now()
 	e := Export{ExportedAt: now, Account: ExportedAccount{
 		Subject: user.ID, Username: user.Username, State: user.State, Password: user.PasswordHash != "", Profile: user.Profile,
-		Preferences: user.Preferences,
-		CreatedAt:   user.CreatedAt, UpdatedAt: user.UpdatedAt,
+		Preferences: user.Preferences, Attributes: user.Attributes,
+		CreatedAt: user.CreatedAt, UpdatedAt: user.UpdatedAt,
 	}}
 	for _, read := range []func(context.Context, string, *Export) error{
 		s.exportAddresses, s.exportMemberships, s.exportFactors, s.exportSessions, s.exportConsents, s.exportEvents,
@@ -122,6 +130,9 @@ func (s *Self) Export(ctx context.Context, user idp.User, from idp.Whereabouts) 
 		if err := read(ctx, user.ID, &e); err != nil {
 			return nil, fmt.Errorf("users: export: %w", err)
 		}
+	}
+	if err := s.exportPicture(ctx, user, &e); err != nil {
+		return nil, fmt.Errorf("users: export: %w", err)
 	}
 	s.passwords.audit.Note(ctx, s.event(now, idp.EventUserExported, user.ID, from))
 	return json.MarshalIndent(e, "", "  ")

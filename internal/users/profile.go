@@ -2,7 +2,6 @@ package users
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -27,15 +26,19 @@ var (
 // is *idp.InvalidError, which names the claim.
 func (s *Self) SaveProfile(ctx context.Context, user idp.User, from idp.Whereabouts, change idp.ProfileChange) error {
 	profile, fields, err := applyChange(user.Profile, change)
-	if errors.Is(err, errUnchanged) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
+	attributes, changed, err := s.applyAttributes(user.Attributes, change.Attributes)
+	if err != nil {
+		return err
+	}
+	if fields = append(fields, changed...); len(fields) == 0 {
+		return nil
+	}
 	event := s.event(s.now(), idp.EventUserUpdated, user.ID, from)
 	event.Detail["fields"] = strings.Join(fields, " ")
-	if err := s.store.SaveProfile(ctx, user.ID, profile, user.UpdatedAt, event); err != nil {
+	if err := s.store.SaveProfile(ctx, user.ID, profile, attributes, user.UpdatedAt, event); err != nil {
 		return fmt.Errorf("users: save a profile: %w", err)
 	}
 	return nil
@@ -78,10 +81,28 @@ func applyChange(p idp.Profile, c idp.ProfileChange) (idp.Profile, []string, err
 		*f.to = typed
 		fields = append(fields, f.claim)
 	}
-	if fields == nil {
-		return p, nil, errUnchanged
-	}
 	return p, fields, nil
+}
+
+// applyAttributes changes those that people may change themselves.
+func (s *Self) applyAttributes(before idp.Attributes, typed map[string]string) (after idp.Attributes, fields []string, err error) {
+	after = before.With(nil)
+	for _, a := range s.attributes.Declared() {
+		text, given := typed[a.Name]
+		if text = strings.TrimSpace(text); !given || !a.Own || text == idp.TextOf(before[a.Name]) {
+			continue
+		}
+		if text == "" {
+			delete(after, a.Name)
+		} else if after[a.Name], err = s.attributes.Parse(a.Name, text); err != nil {
+			return nil, nil, err
+		}
+		fields = append(fields, "attributes."+a.Name)
+	}
+	if len(fields) > 0 {
+		err = s.attributes.Check(before, after)
+	}
+	return after, fields, err
 }
 
 // isLine lets through one line of text without anything that hides or turns

@@ -4,7 +4,7 @@ package users
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"time"
@@ -17,6 +17,7 @@ import (
 // it changed something. Implemented by *store.Store.
 type SelfStore interface {
 	OwnAccount
+	OwnPicture
 	OwnSessions
 	OwnConsents
 }
@@ -25,7 +26,7 @@ type SelfStore interface {
 type OwnAccount interface {
 	SetPassword(ctx context.Context, id, hash string, validAfter time.Time, event idp.Event) error
 	// SaveProfile is idp.ErrConflict when the account was changed since read.
-	SaveProfile(ctx context.Context, userID string, profile idp.Profile, read time.Time, event idp.Event) error
+	SaveProfile(ctx context.Context, userID string, profile idp.Profile, attributes idp.Attributes, read time.Time, event idp.Event) error
 	SetPreferences(ctx context.Context, userID string, p idp.Preferences) error
 	EmailAddresses(ctx context.Context, userID string) ([]idp.EmailAddress, error)
 	Memberships(ctx context.Context, userID string) (idp.Memberships, error)
@@ -49,6 +50,15 @@ type OwnConsents interface {
 	WithdrawConsent(ctx context.Context, userID, clientID string, at time.Time, event idp.Event) error
 }
 
+// Attributes know what the operator declared of accounts beyond the standard
+// claims. Errors are *idp.InvalidError. Implemented by *attributes.Schema.
+type Attributes interface {
+	Declared() []idp.Attribute
+	Parse(name, typed string) (json.RawMessage, error)
+	// Check refuses what was changed and does not fit.
+	Check(before, after idp.Attributes) error
+}
+
 // MailSealer makes messages to people ready to be stored. Implemented by
 // *tokens.Master.
 type MailSealer interface {
@@ -64,6 +74,8 @@ type SelfConfig struct {
 	Mail      MailSealer
 	Logger    *slog.Logger
 	Now       func() time.Time
+
+	Attributes Attributes
 }
 
 // Self changes accounts for the people whose they are. Who that is was proven
@@ -77,13 +89,17 @@ type Self struct {
 	mail      MailSealer
 	logger    *slog.Logger
 	now       func() time.Time
+
+	attributes Attributes
+	painting   chan struct{} // is full while a picture is decoded
 }
 
 // NewSelf returns a Self.
 func NewSelf(cfg SelfConfig) *Self {
 	return &Self{
 		store: cfg.Store, passwords: cfg.Passwords, hasher: cfg.Hasher, factors: cfg.Factors, mail: cfg.Mail, logger: cfg.Logger,
-		now: func() time.Time { return idp.Instant(cfg.Now()) },
+		now: func() time.Time { return idp.Instant(cfg.Now()) }, attributes: cfg.Attributes,
+		painting: make(chan struct{}, 1),
 	}
 }
 
@@ -307,9 +323,6 @@ func notice(ctx context.Context, mail MailSealer, logger *slog.Logger, at time.T
 	}
 	return []idp.SealedMail{sealed}
 }
-
-// errUnchanged says that there is nothing to store.
-var errUnchanged = errors.New("nothing changed")
 
 // PasskeyProvider names what keeps a passkey, if that is known.
 func (s *Self) PasskeyProvider(p idp.Passkey) string { return PasskeyProvider(p.AAGUID) }

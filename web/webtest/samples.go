@@ -149,8 +149,22 @@ func Samples(language string) map[string]any {
 		"own_profile": web.ProfilePage{
 			Frame: own("overview", "/account"), Email: "alice@example.com", Locale: "de",
 			Fields: []web.ProfileField{
-				{Claim: "name", Label: web.Say("profile.name"), Value: "Alice Moreau", Autocomplete: "name"},
-				{Claim: "zoneinfo", Label: web.Say("profile.zoneinfo"), Hint: web.Say("profile.zoneinfo_hint"), Autocomplete: "off", Left: true},
+				{Claim: "name", Label: web.Say("profile.name"), Value: "Alice Moreau", Autocomplete: "name", Limit: 200},
+				{Claim: "zoneinfo", Label: web.Say("profile.zoneinfo"), Hint: web.Say("profile.zoneinfo_hint"), Autocomplete: "off", Left: true, Limit: 200},
+			},
+		},
+		"own_profile_attributes": web.ProfilePage{
+			Frame: own("overview", "/account"), Email: "alice@example.com", Locale: "de", Picture: "/pictures/AAAAAAAAAAAAAAAAAAAAAA",
+			Fields: []web.ProfileField{{Claim: "name", Label: web.Say("profile.name"), Value: "Alice Moreau", Autocomplete: "name", Limit: 200}},
+			Attributes: []web.ProfileField{
+				{Claim: "attributes.desk", Label: web.Verbatim("Calendar 1"), Value: "4.12", Autocomplete: "off", Mode: "decimal", Left: true},
+				{Claim: "attributes.shirt", Label: web.Verbatim("Calendar 2"), Hint: web.Verbatim("Calendar"), Value: "2", Autocomplete: "off", Choices: []web.Choice{
+					{Label: web.Say("profile.not_set")}, {Value: "1", Label: web.Verbatim("1")}, {Value: "2", Label: web.Verbatim("2")},
+				}},
+				{Claim: "attributes.since", Label: web.Verbatim("Calendar 3"), Value: "2021-04-01", Autocomplete: "off", Type: "date", Left: true},
+			},
+			Kept: []web.KeptAttribute{
+				{Label: web.Verbatim("Calendar 4"), Value: web.Verbatim("4711")}, {Label: web.Verbatim("Calendar 5"), Value: web.Say("profile.yes")},
 			},
 		},
 		"own_email": web.AddressesPage{

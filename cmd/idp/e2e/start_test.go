@@ -362,7 +362,7 @@ func TestReload(t *testing.T) {
 
 	write("log:\n  level: info\n")
 	hangup()
-	n.waitForLog(t, "reloaded log level and TLS certificate")
+	n.waitForLog(t, "reloaded log level, TLS certificate and schema of attributes")
 	n.document(t, "/.well-known/jwks.json")
 	eventually(t, "a request in the log", []*Node{n}, func(*Node) bool { return requests() > before })
 }
