@@ -29,7 +29,6 @@ const staffSchema = `{
 // away that is there.
 func TestAttributes(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		schema := filepath.Join(t.TempDir(), "attributes.json")
 		if err := os.WriteFile(schema, []byte(staffSchema), 0o600); err != nil {
 			t.Fatal(err)

@@ -62,12 +62,30 @@ func (g *gallery) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = sheetPage.Execute(w, g.names)
 	case strings.HasPrefix(r.URL.Path, "/kept/"):
 		http.StripPrefix("/kept/", http.FileServer(http.Dir(g.kept))).ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, "/pictures/"):
+		_ = png.Encode(w, portrait())
 	case len(part) == 3 && webtest.Samples(part[1])[part[2]] != nil:
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_ = g.pages.Render(w, webtest.Samples(part[1])[part[2]])
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// portrait is somebody's picture: a face against the light.
+func portrait() image.Image {
+	p := image.NewNRGBA(image.Rect(0, 0, 128, 128))
+	within := func(x, y, cx, cy, r int) bool { return (x-cx)*(x-cx)+(y-cy)*(y-cy) < r*r }
+	for y := range 128 {
+		for x := range 128 {
+			c := color.NRGBA{R: 0xf2, G: uint8(0xb0 + y/4), B: 0x7a, A: 255}
+			if within(x, y, 64, 50, 26) || within(x, y, 64, 136, 52) {
+				c = color.NRGBA{R: 0x3a, G: 0x2f, B: 0x4b, A: 255}
+			}
+			p.SetNRGBA(x, y, c)
+		}
+	}
+	return p
 }
 
 // Every page in every shape: in both themes, wide and at 320 px, from right to

@@ -47,7 +47,6 @@ func (b *Browser) upload(t testing.TB, n *Node, flow string, file []byte, header
 // guesses, becomes the picture claim, and goes.
 func TestPicture(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
-		t.Parallel()
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
 		alice := inst.NewUser(t, "--picture", "https://intranet.example/alice.png")
