@@ -103,6 +103,16 @@ func TestAttack_Q01_RegistrationTellsNobodyWhoIsThere(t *testing.T) {
 			}
 		}
 
+		// Nobody asks in another's name.
+		asking := b.Get(t, "/register")
+		fields := asking.Form(t, "register-form").Fields
+		fields.Set("email", "new@example.com")
+		for _, header := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Origin": {"https://evil.example"}}} {
+			header.Set("Content-Type", "application/x-www-form-urlencoded")
+			node.request(t, b.Client, http.MethodPost, "/register", fields.Encode(), header).wantPage(t, http.StatusForbidden)
+		}
+		asking.scan(t)
+
 		// One subscriber, and then one address from everywhere: silently, for else
 		// strangers would learn how often somebody asked.
 		flood := node.NewBrowser(t)
@@ -166,6 +176,11 @@ func TestAttack_Q21_RegistrationOnce(t *testing.T) {
 				values[k] = v
 			}
 			return b.Submit(t, page, form, values)
+		}
+		if a := send(url.Values{"name": {"<img src=x onerror=alert(1)>"}, "password": {"short"}}); a.Status != http.StatusUnprocessableEntity {
+			t.Errorf("markup: status %d", a.Status)
+		} else {
+			a.scan(t)
 		}
 		for problem, fields := range map[string]url.Values{
 			"password-problem": {"password": {"short"}},
