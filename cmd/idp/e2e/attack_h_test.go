@@ -275,6 +275,9 @@ func TestAttack_H(t *testing.T) {
 			for _, c := range b.Client.Jar.Cookies(issuer) {
 				others["cookie "+c.Name] = c.Value
 			}
+			key := NewClientKey(t, "ES256")
+			others["client assertion"] = key.Sign(t, AssertionClaims(web.ID, inst.Issuer, nil))
+			others["request object"] = key.Sign(t, AssertionClaims(web.ID, inst.Issuer, map[string]any{"scope": "openid", "client_id": web.ID}), "typ", "oauth-authz-req+jwt")
 			for name, other := range others {
 				t.Run(name, func(t *testing.T) {
 					if other == "" {
@@ -286,7 +289,7 @@ func TestAttack_H(t *testing.T) {
 					}
 				})
 			}
-			if page.Form(t, "login-form").Fields.Get("flow") == "" || len(others) < 7 {
+			if page.Form(t, "login-form").Fields.Get("flow") == "" || len(others) < 9 {
 				t.Errorf("only %d kinds", len(others))
 			}
 			node.Exchange(t, web, code, p).Tokens(t)
