@@ -477,9 +477,10 @@ func newSuite(t *testing.T, engine string) *suite {
 	s.vouching = strings.TrimSpace(inst.CLI(t, "", "client", "registration-token", "create", "--verified", "--uses", "10000", "--quiet"))
 	s.Node = inst.Start(t)
 	options := []chromedp.ExecAllocatorOption{chromedp.Flag("ignore-certificate-errors-spki-list", a.pin)}
-	// Without a window to paint, hundreds of sign-ins cost half.
+	// Without a window to paint, hundreds of sign-ins cost half, and less when no
+	// thread of its own waits for frames.
 	if shell, err := exec.LookPath("chromium-headless-shell"); err == nil {
-		options = append(options, chromedp.ExecPath(shell))
+		options = append(options, chromedp.ExecPath(shell), chromedp.Flag("disable-threaded-compositing", true))
 	}
 	s.browser = chromium(t, options...)
 	return s

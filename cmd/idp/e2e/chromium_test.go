@@ -49,6 +49,8 @@ func chromium(t *testing.T, further ...chromedp.ExecAllocatorOption) context.Con
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("hide-scrollbars", true),
+		// The defaults, and no pages kept for the way back.
+		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,BackForwardCache,PaintHolding"),
 	)
 	ctx, stop := chromedp.NewExecAllocator(context.Background(), append(options, further...)...)
 	t.Cleanup(stop)
