@@ -40,7 +40,7 @@ func (*expiredFlow) Unwrap() error { return errFlowExpired }
 func (e *expiredFlow) anew(now time.Time) idp.Flow {
 	f := e.flow
 	return idp.Flow{
-		Request: f.Request, Signed: f.Signed, To: f.To, Link: f.Link, Fresh: f.Fresh, ACR: f.ACR,
+		Request: f.Request, Signed: f.Signed, To: f.To, Fresh: f.Fresh, ACR: f.ACR,
 		Browser: f.Browser, RequestedAt: idp.Instant(now),
 	}
 }
@@ -121,7 +121,9 @@ func (l *Login) open(r *http.Request, sealed string) (idp.Flow, error) {
 	if len(bound) == 0 || subtle.ConstantTimeCompare(bound, flow.Browser) != 1 {
 		return idp.Flow{}, errOtherBrowser
 	}
-	if !l.Now().Before(flow.RequestedAt.Add(l.Lifetimes.Flow)) {
+	// What a link leads to can be done for as long as the link works, which is
+	// asked when it is.
+	if flow.Link == "" && !l.Now().Before(flow.RequestedAt.Add(l.Lifetimes.Flow)) {
 		return idp.Flow{}, &expiredFlow{sealed, flow}
 	}
 	return flow, nil

@@ -41,27 +41,20 @@ func (l *Login) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if shown.status == http.StatusServiceUnavailable {
 		retryAfter(w, databaseRetry)
 	}
-	l.errorPage(w, r, shown.status, web.ErrorPage{Message: shown.message, Code: shown.code, Again: l.again(r, err)})
+	l.errorPage(w, r, shown.status, web.ErrorPage{Message: shown.message, Code: shown.code, Again: l.again(err)})
 }
 
 // again is where a person whose flow expired goes on, empty for any other
-// error: what was asked stands, and a link that they were sent works as long as
-// it says itself.
-func (l *Login) again(r *http.Request, err error) string {
+// error: what was asked stands.
+func (l *Login) again(err error) string {
 	expired, ok := errors.AsType[*expiredFlow](err)
 	switch {
 	case !ok:
 		return ""
-	case expired.flow.Request != "":
-		return l.base + "/oauth2/auth?flow=" + url.QueryEscape(expired.sealed)
-	case expired.flow.Link == "":
+	case expired.flow.Request == "":
 		return l.base + cmp.Or(expired.flow.To, "/login")
 	}
-	sealed, err := l.Flows.SealFlow(expired.anew(l.Now()))
-	if err != nil {
-		return l.base + "/login"
-	}
-	return l.base + r.URL.Path + "?flow=" + url.QueryEscape(sealed)
+	return l.base + "/oauth2/auth?flow=" + url.QueryEscape(expired.sealed)
 }
 
 func explain(err error) *problem {

@@ -29,7 +29,7 @@ func (l *Login) ServeLogin(w http.ResponseWriter, r *http.Request) {
 func (l *Login) showLogin(w http.ResponseWriter, r *http.Request) error {
 	// 1. Which flow: the one in the address, or a new one of nobody's asking.
 	flow, ok, err := l.linked(r)
-	if again := l.again(r, err); again != "" { // nothing was typed yet
+	if again := l.again(err); again != "" { // nothing was typed yet
 		http.Redirect(w, r, again, http.StatusSeeOther)
 		return nil
 	}
