@@ -65,7 +65,7 @@ func (l *Login) newcomerPage(w http.ResponseWriter, r *http.Request, status int,
 		return err
 	}
 	terms := l.Accounts.Terms()
-	page.Layout = l.layoutOf(r, nil, b.path+"?flow="+url.QueryEscape(page.Flow))
+	page.Layout = l.layoutFor(r, &state.User, b.path+"?flow="+url.QueryEscape(page.Flow))
 	page.Registers, page.Email, page.MinLength = b == byRegistration, state.Link.Address, l.Accounts.PasswordMinLength()
 	page.Terms, page.TermsVersion = terms.URL, terms.Version
 	if b == byRegistration {

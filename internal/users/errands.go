@@ -19,6 +19,12 @@ const (
 	errandPatience = 10 * time.Second
 )
 
+// How often anything of the kind may be asked for, by a subscriber and at all.
+var (
+	errandsPerAddress = limit{interval: time.Minute, burst: 5}
+	errandsOverall    = limit{interval: time.Second, burst: 120}
+)
+
 // errand is what somebody asked for.
 type errand struct {
 	do       func(ctx context.Context) error
@@ -34,8 +40,8 @@ func (a *Accounts) admit(ctx context.Context, what string, throttled idp.EventKi
 		limit  limit
 		reason string
 	}{
-		{what + ":address:" + subscriber(idp.RequestFrom(ctx).RemoteAddr), recoveriesPerAddress, reasonAddress},
-		{what + ":all", recoveriesOverall, reasonOverall},
+		{what + ":address:" + subscriber(idp.RequestFrom(ctx).RemoteAddr), errandsPerAddress, reasonAddress},
+		{what + ":all", errandsOverall, reasonOverall},
 	} {
 		err := take(ctx, a.throttle, a.now(), l.key, l.limit)
 		if errors.Is(err, idp.ErrThrottled) {

@@ -23,12 +23,10 @@ type RecoveryStore interface {
 // The page of a link for a new password.
 const pageNewPassword = "/recover/password"
 
-// How often recovery may be asked for: by a subscriber, for one account, and at
-// all. One link after the other would bury the person in mail.
 var (
-	recoveriesPerAddress = limit{interval: time.Minute, burst: 5}
+	// recoveriesPerAccount keeps one link after the other from burying the person
+	// in mail.
 	recoveriesPerAccount = limit{interval: 5 * time.Minute, burst: 3}
-	recoveriesOverall    = limit{interval: time.Second, burst: 120}
 	// usesPerAddress bounds what somebody with a link can have hashed.
 	usesPerAddress = limit{interval: 6 * time.Second, burst: 20}
 )

@@ -198,7 +198,7 @@ func (a *Accounts) CompleteRegistration(ctx context.Context, secret string, brow
 		return idp.Registered{}, fmt.Errorf("users: complete a registration: %w", idp.ErrMalformed)
 	}
 	// 2. What they chose.
-	state.User.Profile.Locale, state.User.CreatedAt = asked.Language, a.now()
+	state.User.Preferences.Language, state.User.CreatedAt = asked.Language, a.now()
 	state.User.UpdatedAt = state.User.CreatedAt
 	in, err := a.settle(ctx, state, browser, n, idp.EventUserRegistered)
 	if err != nil {

@@ -111,7 +111,7 @@ func TestAttack_Q14_FirstPasskey(t *testing.T) {
 		require.Equal(t, state.User.ID, erin.ID)
 		require.Empty(t, erin.PasswordHash)
 		require.Zero(t, erin.PasswordChangedAt)
-		require.Equal(t, "de", erin.Profile.Locale)
+		require.Equal(t, "de", erin.Language())
 		in, err := o.factors.BeginPasskeySignIn(ctx, idp.PasskeyRequest{Browser: here, Verification: true})
 		require.NoError(t, err)
 		who, factors, err := o.factors.FinishPasskeySignIn(ctx, here, in.Sealed, verifying.get(t, in))
