@@ -24,6 +24,7 @@ const (
 	MailFactorChanged   MailKind = "factor_changed"
 	MailNewDevice       MailKind = "new_device"
 	MailAddressChanged  MailKind = "address_changed"
+	MailAddressAdded    MailKind = "address_added"
 	MailTokenReplayed   MailKind = "token_replayed"
 	MailCodesGuessed    MailKind = "codes_guessed"
 	MailAccountDisabled MailKind = "account_disabled"
@@ -163,6 +164,13 @@ const (
 	MailCodeReplayed    MailMisuse = "code_used" // an authorization code was used twice (RFC 6749 section 4.1.2)
 )
 
+// AddressAddedMail tells the primary address that the account has one more that
+// lets its reader in.
+type AddressAddedMail struct {
+	NewAddress string // shown in part
+	At         time.Time
+}
+
 // TokenReplayedMail tells that an application's access was ended, and why.
 type TokenReplayedMail struct {
 	Application string
@@ -193,6 +201,7 @@ func (PasswordChangedMail) Kind() MailKind { return MailPasswordChanged }
 func (FactorChangedMail) Kind() MailKind   { return MailFactorChanged }
 func (NewDeviceMail) Kind() MailKind       { return MailNewDevice }
 func (AddressChangedMail) Kind() MailKind  { return MailAddressChanged }
+func (AddressAddedMail) Kind() MailKind    { return MailAddressAdded }
 func (TokenReplayedMail) Kind() MailKind   { return MailTokenReplayed }
 func (CodesGuessedMail) Kind() MailKind    { return MailCodesGuessed }
 func (AccountDisabledMail) Kind() MailKind { return MailAccountDisabled }
@@ -207,6 +216,7 @@ func (PasswordChangedMail) Until() time.Time { return time.Time{} }
 func (FactorChangedMail) Until() time.Time   { return time.Time{} }
 func (NewDeviceMail) Until() time.Time       { return time.Time{} }
 func (AddressChangedMail) Until() time.Time  { return time.Time{} } // worth knowing when the link is dead
+func (AddressAddedMail) Until() time.Time    { return time.Time{} }
 func (TokenReplayedMail) Until() time.Time   { return time.Time{} }
 func (CodesGuessedMail) Until() time.Time    { return time.Time{} }
 func (AccountDisabledMail) Until() time.Time { return time.Time{} }
@@ -231,6 +241,8 @@ func ParseMailMessage(kind MailKind, raw []byte) (MailMessage, error) {
 		return parseMessage[FactorChangedMail](raw)
 	case MailNewDevice:
 		return parseMessage[NewDeviceMail](raw)
+	case MailAddressAdded:
+		return parseMessage[AddressAddedMail](raw)
 	case MailAddressChanged:
 		return parseMessage[AddressChangedMail](raw)
 	case MailTokenReplayed:

@@ -18,7 +18,8 @@ type Addresses interface {
 	// AddEmailAddress sends another link to an address that is there and not
 	// verified; idp.ErrConflict is one that is.
 	AddEmailAddress(ctx context.Context, user idp.User, address string) error
-	// SetPrimaryEmailAddress tells the address from before, which can undo it.
+	// SetPrimaryEmailAddress tells the address from before, which can undo it;
+	// idp.ErrThrottled, as of AddEmailAddress, is too many messages.
 	SetPrimaryEmailAddress(ctx context.Context, user idp.User, address string) error
 	RemoveEmailAddress(ctx context.Context, userID, address string) error
 }
@@ -28,21 +29,24 @@ func (l *Login) showAddresses(w http.ResponseWriter, r *http.Request) error {
 	if v == nil || err != nil {
 		return err
 	}
-	return l.addressesPage(w, r, http.StatusOK, v, "", nil)
+	return l.addressesPage(w, r, http.StatusOK, v, web.AddressesPage{})
 }
 
-// addressesPage shows the addresses, and what was typed, with what is wrong
-// with it.
-func (l *Login) addressesPage(w http.ResponseWriter, r *http.Request, status int, v *visit, typed string, problem *web.Text) error {
-	frame, err := l.frame(w, r, v, "email")
-	if err != nil {
+// addressesPage shows the addresses, and what came of the form before.
+func (l *Login) addressesPage(w http.ResponseWriter, r *http.Request, status int, v *visit, page web.AddressesPage) error {
+	problem := page.Problem
+	var err error
+	if page.Frame, err = l.frame(w, r, v, "email"); err != nil {
 		return err
+	}
+	if problem != nil {
+		page.Problem = problem
 	}
 	addresses, err := l.Accounts.EmailAddresses(r.Context(), v.held.User.ID)
 	if err != nil {
 		return err
 	}
-	page, place := web.AddressesPage{Frame: frame, Typed: typed, AddressProblem: problem}, zone(v.held.User)
+	place := zone(v.held.User)
 	for _, a := range addresses {
 		page.Addresses = append(page.Addresses, web.OwnAddress{
 			Address: a.Address, Primary: a.Primary, Verified: a.Verified(), CreatedAt: a.CreatedAt.In(place), VerifiedAt: a.VerifiedAt.In(place),
@@ -64,7 +68,12 @@ func (l *Login) changeAddresses(w http.ResponseWriter, r *http.Request) error {
 	case "add":
 		return l.addAddress(w, r, v, address)
 	case "prefer":
-		if err := l.Accounts.SetPrimaryEmailAddress(r.Context(), v.held.User, address); err != nil {
+		err := l.Accounts.SetPrimaryEmailAddress(r.Context(), v.held.User, address)
+		switch {
+		case errors.Is(err, idp.ErrThrottled):
+			idp.RequestFrom(r.Context()).Cause = err
+			return l.addressesPage(w, r, http.StatusTooManyRequests, v, web.AddressesPage{Frame: web.Frame{Problem: throttled(w, err)}})
+		case err != nil:
 			return unknown(err)
 		}
 		return l.backToPage(w, r, "preferred")
@@ -79,22 +88,22 @@ func (l *Login) changeAddresses(w http.ResponseWriter, r *http.Request) error {
 
 func (l *Login) addAddress(w http.ResponseWriter, r *http.Request, v *visit, address string) error {
 	err := l.Accounts.AddEmailAddress(r.Context(), v.held.User, address)
-	status, problem := http.StatusUnprocessableEntity, (*web.Text)(nil)
+	status, page := http.StatusUnprocessableEntity, web.AddressesPage{Typed: clip(address, maxUsername)}
 	var invalid *idp.InvalidError
 	switch {
 	case err == nil:
 		return l.backToPage(w, r, "sent")
 	case errors.As(err, &invalid) && invalid.Limit > 0:
-		problem = web.Say("addresses.too_many", "count", invalid.Limit)
+		page.AddressProblem = web.Say("addresses.too_many", "count", invalid.Limit)
 	case errors.As(err, &invalid):
-		problem = web.Say("addresses.unusable")
+		page.AddressProblem = web.Say("addresses.unusable")
 	case errors.Is(err, idp.ErrConflict):
-		problem = web.Say("addresses.present")
+		page.AddressProblem = web.Say("addresses.present")
 	case errors.Is(err, idp.ErrThrottled):
-		status, problem = http.StatusTooManyRequests, throttled(w, err)
+		status, page.AddressProblem = http.StatusTooManyRequests, throttled(w, err)
 	default:
 		return err
 	}
 	idp.RequestFrom(r.Context()).Cause = err
-	return l.addressesPage(w, r, status, v, clip(address, maxUsername), problem)
+	return l.addressesPage(w, r, status, v, page)
 }

@@ -142,6 +142,13 @@ func (r *Renderer) letter(m idp.Mail) (web.Letter, error) {
 		happened(m.At, "", "")
 		l.Facts = append(l.Facts, web.LetterFact{Label: web.Say("mail.new_address"), Text: inPart(m.NewAddress)})
 		l.After = []*web.Text{web.Say("mail.address_after", "until", m.ExpiresAt.In(zone))}
+	case idp.AddressAddedMail:
+		l.Subject, l.Title = web.Say("mail.address_added_subject", "host", host), web.Say("mail.address_added_title")
+		l.Before = []*web.Text{web.Say("mail.address_added_before", "host", host)}
+		happened(m.At, "", "")
+		l.Facts = append(l.Facts, web.LetterFact{Label: web.Say("mail.new_address"), Text: inPart(m.NewAddress)})
+		home()
+		l.After = []*web.Text{web.Say("mail.address_added_after")}
 	case idp.TokenReplayedMail:
 		application := tame(m.Application)
 		l.Subject, l.Title = web.Say("mail.replayed_subject", "host", host), web.Say("mail.replayed_title")

@@ -43,6 +43,7 @@ func samples() map[string]idp.MailMessage {
 		"factor_codes":          idp.FactorChangedMail{Factor: idp.MailFactorRecoveryCodes, Change: idp.MailFactorAdded, At: moment},
 		"new_device":            idp.NewDeviceMail{At: moment, Device: "Chrome on Windows", RemoteAddr: "192.0.2.17"},
 		"address_changed":       idp.AddressChangedMail{NewAddress: "mallory@elsewhere.example", At: moment, Undo: "/account/undo?token=s3cret-undo", ExpiresAt: moment.Add(72 * time.Hour)},
+		"address_added":         idp.AddressAddedMail{NewAddress: "mallory@elsewhere.example", At: moment},
 		"token_replayed":        idp.TokenReplayedMail{Application: "Team Wiki", At: moment},
 		"token_strange":         idp.TokenReplayedMail{Application: "Team Wiki", Misuse: idp.MailRefreshStrange, At: moment},
 		"code_replayed":         idp.TokenReplayedMail{Application: "Team Wiki", Misuse: idp.MailCodeReplayed, At: moment},

@@ -25,6 +25,7 @@ func TestSealMail(t *testing.T) {
 		idp.FactorChangedMail{Factor: idp.MailFactorPasskey, Change: idp.MailFactorAdded, At: at},
 		idp.NewDeviceMail{At: at, Device: "Firefox on Linux", RemoteAddr: "192.0.2.1"},
 		idp.AddressChangedMail{NewAddress: "new@example.com", At: at, Undo: "/undo?token=canary", ExpiresAt: at.Add(72 * time.Hour)},
+		idp.AddressAddedMail{NewAddress: "new@example.com", At: at},
 		idp.TokenReplayedMail{Application: "Wiki", At: at},
 		idp.TokenReplayedMail{Application: "Wiki", Misuse: idp.MailCodeReplayed, At: at},
 		idp.CodesGuessedMail{At: at, Device: "Firefox on Linux", RemoteAddr: "192.0.2.1"},

@@ -40,6 +40,7 @@ const maxAddresses = 10
 var (
 	verificationsPerAccount = limit{interval: time.Minute, burst: 5}
 	verificationsPerAddress = limit{interval: time.Hour, burst: 3} // of mail, whoever asks
+	changesPerAccount       = limit{interval: 10 * time.Minute, burst: 5}
 )
 
 // EmailAddresses returns a person's addresses, the primary one first.
@@ -108,6 +109,7 @@ func (a *Accounts) AddEmailAddress(ctx context.Context, user idp.User, address s
 }
 
 // VerifyEmailAddress uses up a link that shows that an address is the person's.
+// The primary one is told, as the other lets its reader choose a new password.
 // Beside the errors of a link, idp.ErrConflict says that the address is another
 // account's.
 func (a *Accounts) VerifyEmailAddress(ctx context.Context, secret string) (idp.LinkState, error) {
@@ -115,7 +117,13 @@ func (a *Accounts) VerifyEmailAddress(ctx context.Context, secret string) (idp.L
 	if err != nil {
 		return idp.LinkState{}, err
 	}
-	if err := a.store.VerifyEmailAddress(ctx, state.Link, a.now(), a.event(ctx, idp.EventAddressVerified, state.Link.UserID, nil)); err != nil {
+	event, err := a.telling(a.event(ctx, idp.EventAddressVerified, state.Link.UserID, nil), state.User, idp.AddressAddedMail{
+		NewAddress: state.Link.Address, At: a.now(),
+	})
+	if err != nil {
+		return idp.LinkState{}, err
+	}
+	if err := a.store.VerifyEmailAddress(ctx, state.Link, a.now(), event); err != nil {
 		return idp.LinkState{}, a.used(ctx, state, err)
 	}
 	return state, nil
@@ -123,7 +131,8 @@ func (a *Accounts) VerifyEmailAddress(ctx context.Context, secret string) (idp.L
 
 // SetPrimaryEmailAddress makes a verified address the one that mail goes to and
 // that applications are told. The one from before is told, with a link to undo
-// it. idp.ErrNotFound is an address that is not there or not verified.
+// it. idp.ErrNotFound is an address that is not there or not verified;
+// *ThrottledError says that there were too many messages about that.
 func (a *Accounts) SetPrimaryEmailAddress(ctx context.Context, user idp.User, address string) error {
 	addresses, err := a.EmailAddresses(ctx, user.ID)
 	if err != nil {
@@ -135,6 +144,9 @@ func (a *Accounts) SetPrimaryEmailAddress(ctx context.Context, user idp.User, ad
 	}
 	if addresses[at].Primary {
 		return nil
+	}
+	if err := take(ctx, a.throttle, a.now(), "prefer:account:"+hashed(user.ID), changesPerAccount); err != nil {
+		return err
 	}
 	now, event := a.now(), a.event(ctx, idp.EventAddressPreferred, user.ID, nil)
 	var undo *idp.Link

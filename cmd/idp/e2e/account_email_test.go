@@ -131,6 +131,21 @@ func TestAttack_Q21_AddressConfirmedAndOldOneTold(t *testing.T) {
 			t.Errorf("the main address is %v", claims["email"])
 		}
 
+		// The main address hears of the other one.
+		var notices []string
+		eventually(t, "word of the other address", []*Node{node}, func(*Node) bool {
+			notices = nil
+			for _, m := range server.To(old) {
+				if strings.Contains(m.Subject, "An address was added") {
+					notices = append(notices, m.Text)
+				}
+			}
+			return len(notices) > 0
+		})
+		if len(notices) != 1 || strings.Contains(notices[0], "Moreau@example.net") {
+			t.Errorf("word of the other address: %q", notices)
+		}
+
 		// The main one, of which the old one hears. Applications see it at once.
 		page = b.Get(t, "/account/email")
 		page = b.Submit(t, page, page.formWith(t, "prefer", ""), nil)
@@ -239,11 +254,19 @@ func TestAddresses_FirstAndLast(t *testing.T) {
 		}
 		// The others are there as if they had been added over days.
 		for i := range 9 {
-			inst.execute(t, fmt.Sprintf(`INSERT INTO email_addresses (user_id, address_key, address, is_primary, created_at)
-				SELECT user_id, '%[1]d@example.com', '%[1]d@example.com', false, created_at FROM users WHERE user_id = '%[2]s'`, i, alice.Sub))
+			inst.execute(t, fmt.Sprintf(`INSERT INTO email_addresses (user_id, address_key, address, is_primary, created_at, verified_at)
+				SELECT user_id, '%[1]d@example.com', '%[1]d@example.com', false, created_at, created_at FROM users WHERE user_id = '%[2]s'`, i, alice.Sub))
 		}
 		if a := b.addAddress(t, "eleventh@example.com"); a.Status != http.StatusUnprocessableEntity || !strings.Contains(a.textOf(t, "email-problem"), "10") {
 			t.Errorf("an eleventh address: status %d", a.Status)
+		}
+		// Each change sends a message, so there are only so many.
+		page = b.Get(t, "/account/email")
+		for i := range 6 {
+			a := b.Submit(t, page, page.addressForm(t, fmt.Sprintf("%d@example.com", i)), url.Values{"action": {"prefer"}})
+			if want := map[bool]int{true: http.StatusOK, false: http.StatusTooManyRequests}[i < 5]; a.Status != want {
+				t.Errorf("change %d of the main address: status %d, want %d", i, a.Status, want)
+			}
 		}
 	})
 }
