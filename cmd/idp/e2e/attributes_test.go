@@ -28,6 +28,7 @@ const staffSchema = `{
 // change those that they may and no others, and another schema takes nothing
 // away that is there.
 func TestAttributes(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		schema := filepath.Join(t.TempDir(), "attributes.json")
 		if err := os.WriteFile(schema, []byte(staffSchema), 0o600); err != nil {

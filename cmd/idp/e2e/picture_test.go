@@ -46,6 +46,7 @@ func (b *Browser) upload(t testing.TB, n *Node, flow string, file []byte, header
 // A person's picture is painted anew, served under an address that nobody
 // guesses, becomes the picture claim, and goes.
 func TestPicture(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, nil)
 		inst.CLI(t, "", "migrate", "up")
