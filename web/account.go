@@ -176,5 +176,16 @@ type OwnApplication struct {
 	Used       bool
 }
 
-// DataPage gives a person what is stored about them.
-type DataPage struct{ Frame }
+// DataPage gives a person what is stored about them, and lets them have it
+// deleted.
+type DataPage struct {
+	Frame
+	Deletable bool      // the person may ask for it
+	Days      int       // until it is done; 0 where an operator does it
+	Requested bool      // the person has asked
+	DueAt     time.Time // when it is done then
+	Username  string    // that is typed to confirm
+	// UsernameProblem says that something else was typed; nil for nothing.
+	UsernameProblem *Text
+	Next            string // sealed: what an application waits for; empty for nothing
+}

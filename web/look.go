@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Fault is something in the operator's look that cannot be served.
@@ -180,7 +181,8 @@ func specimens(tag string) []any {
 		ApplicationsPage{Frame: Frame{Layout: bare}},
 		ApplicationsPage{Frame: frame, Applications: []OwnApplication{{ID: "a", Client: client, Scopes: []*Text{text}, Offline: true, Used: true}}},
 		DataPage{Frame: Frame{Layout: bare}},
-		DataPage{frame},
+		DataPage{frame, true, 30, true, time.Unix(0, 0), "username", text, "flow"},
+		DataPage{frame, true, 30, false, time.Time{}, "username", text, ""},
 		FormPostPage{layout, "https://a.example", fields},
 		ErrorPage{Layout: bare},
 		ErrorPage{layout, text, text, "code", "request", "/again"},

@@ -62,11 +62,13 @@ type Config struct {
 // makes: not at all, by an operator's invitation, or also by themselves. What
 // accounts are made of beside the standard claims, a schema says.
 type AccountsConfig struct {
-	Registration        string `yaml:"registration" oneof:"off invited open"`
-	RegistrationDomains string `yaml:"registration_domains" allowed:"domains of mail addresses separated by spaces, such as example.com, or * for all"`
-	TermsURL            string `yaml:"terms_url" allowed:"an https URL"`
-	AttributesSchema    string `yaml:"attributes_schema" allowed:"the path of a file with a JSON Schema"`
-	TermsVersion        string `yaml:"terms_version" allowed:"a version of the terms such as 2026-03, in at most 64 printable characters"`
+	Registration        string   `yaml:"registration" oneof:"off invited open"`
+	RegistrationDomains string   `yaml:"registration_domains" allowed:"domains of mail addresses separated by spaces, such as example.com, or * for all"`
+	TermsURL            string   `yaml:"terms_url" allowed:"an https URL"`
+	Deletion            string   `yaml:"deletion" oneof:"off request self"`
+	DeletionAfter       Duration `yaml:"deletion_after" min:"1h" max:"8760h"`
+	AttributesSchema    string   `yaml:"attributes_schema" allowed:"the path of a file with a JSON Schema"`
+	TermsVersion        string   `yaml:"terms_version" allowed:"a version of the terms such as 2026-03, in at most 64 printable characters"`
 }
 
 // open reports whether people make accounts for themselves.
@@ -240,7 +242,7 @@ func defaultConfig() Config {
 		Listen:           ":8080",
 		ManagementListen: "127.0.0.1:9100",
 		DrainDelay:       Duration(5 * time.Second),
-		Accounts:         AccountsConfig{Registration: "invited"},
+		Accounts:         AccountsConfig{Registration: "invited", Deletion: "off", DeletionAfter: Duration(30 * day)},
 		Registration: RegistrationConfig{
 			Mode: "off", Scope: strings.Join(idp.IdentityScopes(), " "), SecurityProfile: idp.ProfileBaseline,
 			MaxClients: 1000, PerHour: 60, IdleLife: Duration(90 * day),

@@ -204,7 +204,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	})
 	self := users.NewSelf(users.SelfConfig{
 		Store: d.store, Passwords: people, Hasher: d.hasher, Factors: factors, Mail: d.master, Logger: d.logger, Now: d.now,
-		Attributes: d.attributes,
+		Attributes: d.attributes, Deletion: idp.DeletionRule{Mode: idp.DeletionMode(cfg.Accounts.Deletion), After: cfg.Accounts.DeletionAfter.std()},
 	})
 	// The pages describe requests that grants understands, and grants shows
 	// its errors on a page: the one knot, tied by a variable.

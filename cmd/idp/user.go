@@ -28,6 +28,9 @@ type userView struct {
 	Attributes idp.Attributes `json:"attributes,omitempty"`
 	// UploadedPicture is where the person's own picture is.
 	UploadedPicture string `json:"uploaded_picture,omitempty"`
+	// DeletionRequestedAt is since when the person wants the account deleted.
+	DeletionRequestedAt *time.Time `json:"deletion_requested_at,omitempty"`
+	DeletionDueAt       *time.Time `json:"deletion_due_at,omitempty"`
 	// AttributeFaults say, of one person, which of them fit no more.
 	AttributeFaults []string `json:"attribute_faults,omitempty"`
 	HasPassword     bool     `json:"has_password"`
@@ -86,9 +89,18 @@ func (v factorView) String() string {
 
 func viewUser(u idp.User) userView {
 	return userView{
+		DeletionRequestedAt: timeIfAny(u.DeletionRequestedAt), DeletionDueAt: timeIfAny(u.DeletionDueAt),
 		Sub: u.ID, Username: u.Username, State: u.State, Profile: u.Profile, Attributes: u.Attributes, HasPassword: u.PasswordHash != "",
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
 	}
+}
+
+// timeIfAny is nil for no time.
+func timeIfAny(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return &at
 }
 
 func profileFlags(cmd *cobra.Command) *fieldFlags[idp.Profile] {
@@ -271,6 +283,7 @@ func (a *app) userCreate() *cobra.Command {
 }
 
 func (a *app) userList() *cobra.Command {
+	var leaving bool
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List all people",
@@ -283,6 +296,9 @@ func (a *app) userList() *cobra.Command {
 					return err
 				}
 				for _, u := range page {
+					if leaving && u.DeletionRequestedAt.IsZero() {
+						continue
+					}
 					views = append(views, viewUser(u))
 				}
 				if len(page) < 1000 {
@@ -299,6 +315,7 @@ func (a *app) userList() *cobra.Command {
 				})
 		}),
 	}
+	c.Flags().BoolVar(&leaving, "deletion-requested", false, "those who want their account deleted, and no others")
 	a.outputFlags(c)
 	return c
 }
@@ -569,6 +586,12 @@ func userTable(t *table, v userView) {
 		if n := v.Factors.RecoveryCodes; n > 0 {
 			t.field("recovery_codes", fmt.Sprintf("%d left", n))
 		}
+	}
+	if v.DeletionRequestedAt != nil {
+		t.field("deletion asked for", when(*v.DeletionRequestedAt))
+	}
+	if v.DeletionDueAt != nil {
+		t.field("deletion due", when(*v.DeletionDueAt))
 	}
 	t.field("created_at", when(v.CreatedAt))
 	t.field("updated_at", when(v.UpdatedAt))

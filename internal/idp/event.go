@@ -45,7 +45,9 @@ const (
 	EventUserDisabled          EventKind = "user.disabled"
 	EventUserEnabled           EventKind = "user.enabled"
 	EventUserDeleted           EventKind = "user.deleted"
-	EventUserExported          EventKind = "user.exported" // a person took a copy of their own data
+	EventUserDeletionRequested EventKind = "user.deletion_requested" // a person wants their account deleted
+	EventUserDeletionWithdrawn EventKind = "user.deletion_withdrawn" // and does not any more
+	EventUserExported          EventKind = "user.exported"           // a person took a copy of their own data
 	EventUserPasswordSet       EventKind = "user.password_set"
 	EventUserFactorsReset      EventKind = "user.factors_reset" // an operator took all second factors away
 	EventUserInvited           EventKind = "user.invited"

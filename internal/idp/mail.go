@@ -15,20 +15,21 @@ type MailKind string
 
 // The kinds of message; each has a struct of its own, named after it.
 const (
-	MailInvitation      MailKind = "invitation"
-	MailRegistration    MailKind = "registration"
-	MailAccountExists   MailKind = "account_exists"
-	MailVerifyAddress   MailKind = "verify_address"
-	MailResetPassword   MailKind = "reset_password"
-	MailPasswordChanged MailKind = "password_changed"
-	MailFactorChanged   MailKind = "factor_changed"
-	MailNewDevice       MailKind = "new_device"
-	MailAddressChanged  MailKind = "address_changed"
-	MailAddressAdded    MailKind = "address_added"
-	MailTokenReplayed   MailKind = "token_replayed"
-	MailCodesGuessed    MailKind = "codes_guessed"
-	MailAccountDisabled MailKind = "account_disabled"
-	MailTest            MailKind = "test"
+	MailInvitation        MailKind = "invitation"
+	MailRegistration      MailKind = "registration"
+	MailAccountExists     MailKind = "account_exists"
+	MailVerifyAddress     MailKind = "verify_address"
+	MailResetPassword     MailKind = "reset_password"
+	MailPasswordChanged   MailKind = "password_changed"
+	MailFactorChanged     MailKind = "factor_changed"
+	MailNewDevice         MailKind = "new_device"
+	MailAddressChanged    MailKind = "address_changed"
+	MailAddressAdded      MailKind = "address_added"
+	MailTokenReplayed     MailKind = "token_replayed"
+	MailCodesGuessed      MailKind = "codes_guessed"
+	MailAccountDisabled   MailKind = "account_disabled"
+	MailDeletionRequested MailKind = "deletion_requested"
+	MailTest              MailKind = "test"
 )
 
 // Mail is a message to one person. It is sealed as soon as it is made, stored
@@ -189,23 +190,33 @@ type CodesGuessedMail struct {
 // AccountDisabledMail tells that the account was disabled.
 type AccountDisabledMail struct{ At time.Time }
 
+// DeletionRequestedMail tells that the person wants the account deleted, and how
+// to keep it. DueAt is when it is; zero where an operator does it.
+type DeletionRequestedMail struct {
+	At, DueAt  time.Time
+	Device     string // as in PasswordChangedMail
+	RemoteAddr string
+}
+
 // TestMail shows an operator that mail arrives.
 type TestMail struct{ At time.Time }
 
-func (InvitationMail) Kind() MailKind      { return MailInvitation }
-func (RegistrationMail) Kind() MailKind    { return MailRegistration }
-func (AccountExistsMail) Kind() MailKind   { return MailAccountExists }
-func (VerifyAddressMail) Kind() MailKind   { return MailVerifyAddress }
-func (ResetPasswordMail) Kind() MailKind   { return MailResetPassword }
-func (PasswordChangedMail) Kind() MailKind { return MailPasswordChanged }
-func (FactorChangedMail) Kind() MailKind   { return MailFactorChanged }
-func (NewDeviceMail) Kind() MailKind       { return MailNewDevice }
-func (AddressChangedMail) Kind() MailKind  { return MailAddressChanged }
-func (AddressAddedMail) Kind() MailKind    { return MailAddressAdded }
-func (TokenReplayedMail) Kind() MailKind   { return MailTokenReplayed }
-func (CodesGuessedMail) Kind() MailKind    { return MailCodesGuessed }
-func (AccountDisabledMail) Kind() MailKind { return MailAccountDisabled }
-func (TestMail) Kind() MailKind            { return MailTest }
+func (InvitationMail) Kind() MailKind          { return MailInvitation }
+func (RegistrationMail) Kind() MailKind        { return MailRegistration }
+func (AccountExistsMail) Kind() MailKind       { return MailAccountExists }
+func (VerifyAddressMail) Kind() MailKind       { return MailVerifyAddress }
+func (ResetPasswordMail) Kind() MailKind       { return MailResetPassword }
+func (PasswordChangedMail) Kind() MailKind     { return MailPasswordChanged }
+func (FactorChangedMail) Kind() MailKind       { return MailFactorChanged }
+func (NewDeviceMail) Kind() MailKind           { return MailNewDevice }
+func (AddressChangedMail) Kind() MailKind      { return MailAddressChanged }
+func (AddressAddedMail) Kind() MailKind        { return MailAddressAdded }
+func (TokenReplayedMail) Kind() MailKind       { return MailTokenReplayed }
+func (CodesGuessedMail) Kind() MailKind        { return MailCodesGuessed }
+func (AccountDisabledMail) Kind() MailKind     { return MailAccountDisabled }
+func (DeletionRequestedMail) Kind() MailKind   { return MailDeletionRequested }
+func (DeletionRequestedMail) Until() time.Time { return time.Time{} }
+func (TestMail) Kind() MailKind                { return MailTest }
 
 func (m InvitationMail) Until() time.Time    { return m.ExpiresAt }
 func (m RegistrationMail) Until() time.Time  { return m.ExpiresAt }
@@ -251,6 +262,8 @@ func ParseMailMessage(kind MailKind, raw []byte) (MailMessage, error) {
 		return parseMessage[CodesGuessedMail](raw)
 	case MailAccountDisabled:
 		return parseMessage[AccountDisabledMail](raw)
+	case MailDeletionRequested:
+		return parseMessage[DeletionRequestedMail](raw)
 	case MailTest:
 		return parseMessage[TestMail](raw)
 	}

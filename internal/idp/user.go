@@ -35,7 +35,11 @@ type User struct {
 	PasswordChangedAt time.Time
 	Preferences       Preferences
 	Attributes        Attributes
-	PictureID         ID // of the Picture that they uploaded; zero for none
+	// DeletionRequestedAt is since when the person wants the account deleted, and
+	// DeletionDueAt when it is; zero for not, and for when an operator does it.
+	DeletionRequestedAt time.Time
+	DeletionDueAt       time.Time
+	PictureID           ID // of the Picture that they uploaded; zero for none
 }
 
 // Preferences are how a person wants to see the pages; empty leaves it to the

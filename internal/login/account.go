@@ -23,6 +23,7 @@ type OwnAccount interface {
 	SetPicture(ctx context.Context, user idp.User, from idp.Whereabouts, file []byte) error
 	RemovePicture(ctx context.Context, user idp.User, from idp.Whereabouts) error
 	Export(ctx context.Context, user idp.User, from idp.Whereabouts) ([]byte, error)
+	OwnDeletion
 	OwnFactors
 	OwnSessions
 	OwnConsents
@@ -32,6 +33,17 @@ type OwnAccount interface {
 // claims. Implemented by *attributes.Schema.
 type Attributes interface {
 	Declared() []idp.Attribute
+}
+
+// OwnDeletion is about accounts that their people want deleted. Implemented by
+// *users.Self.
+type OwnDeletion interface {
+	DeletionRule() idp.DeletionRule
+	// RequestDeletion returns when the account is deleted, and ends all sessions;
+	// zero where an operator does it. It is idp.ErrConflict for a second time.
+	RequestDeletion(ctx context.Context, user idp.User, from idp.Whereabouts) (time.Time, error)
+	// KeepAccount is idp.ErrNotFound where nobody wants anything deleted.
+	KeepAccount(ctx context.Context, user idp.User, from idp.Whereabouts) error
 }
 
 // OwnFactors changes what somebody signs in with. Implemented by *users.Self.
@@ -255,6 +267,10 @@ func (l *Login) frame(w http.ResponseWriter, r *http.Request, v *visit, section 
 		f.Done = web.Say("addresses.preferred")
 	case "address-removed":
 		f.Done = web.Say("addresses.removed")
+	case "deletion":
+		f.Done = web.Say("data.deletion_noted")
+	case "kept":
+		f.Done = web.Say("data.kept")
 	case "picture":
 		f.Done = web.Say("profile.picture_saved")
 	case "picture-removed":

@@ -89,6 +89,9 @@ func (l *Login) enter(w http.ResponseWriter, r *http.Request, flow idp.Flow, use
 	}
 	l.rememberDevice(w, r, user, device, trustedUntil)
 	flow.Proof, flow.AccountChosen = nil, session.ID.String()
+	if !user.DeletionDueAt.IsZero() { // perhaps they want to keep it
+		return l.see(w, r, pathData, flow, nil)
+	}
 	return l.goOn(w, r, flow)
 }
 

@@ -168,6 +168,15 @@ func (r *Renderer) letter(m idp.Mail) (web.Letter, error) {
 		l.Before = []*web.Text{web.Say("mail.disabled_before", "host", host)}
 		happened(m.At, "", "")
 		l.After = []*web.Text{web.Say("mail.disabled_after")}
+	case idp.DeletionRequestedMail:
+		l.Subject, l.Title = web.Say("mail.deletion_subject", "host", host), web.Say("mail.deletion_title")
+		l.Before = []*web.Text{web.Say("mail.deletion_asked", "host", host)}
+		if !m.DueAt.IsZero() {
+			l.Before = []*web.Text{web.Say("mail.deletion_due", "host", host, "until", m.DueAt.In(zone))}
+		}
+		leads(web.Say("mail.deletion_button"), "/account/data")
+		happened(m.At, m.Device, m.RemoteAddr)
+		l.After = []*web.Text{web.Say("mail.deletion_after")}
 	case idp.TestMail:
 		l.Subject, l.Title = web.Say("mail.test_subject", "host", host), web.Say("mail.test_title")
 		l.Before = []*web.Text{web.Say("mail.test_before", "host", host)}

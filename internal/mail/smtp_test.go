@@ -49,6 +49,8 @@ func samples() map[string]idp.MailMessage {
 		"code_replayed":         idp.TokenReplayedMail{Application: "Team Wiki", Misuse: idp.MailCodeReplayed, At: moment},
 		"codes_guessed":         idp.CodesGuessedMail{At: moment, Device: "Firefox on Linux", RemoteAddr: "2001:db8::17"},
 		"account_disabled":      idp.AccountDisabledMail{At: moment},
+		"deletion_requested":    idp.DeletionRequestedMail{At: moment, Device: "Firefox, Linux", RemoteAddr: "192.0.2.7"},
+		"deletion_due":          idp.DeletionRequestedMail{At: moment, DueAt: moment.AddDate(0, 0, 30)},
 		"test":                  idp.TestMail{At: moment},
 	}
 }

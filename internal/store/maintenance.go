@@ -18,7 +18,7 @@ const (
 )
 
 // Maintain makes room for what comes and removes what is over: partitions
-// (PostgreSQL) or expired rows (SQLite), old sessions, spent throttles, mail that nobody sent. One
+// (PostgreSQL) or expired rows (SQLite), old sessions, spent throttles, mail that nobody sent, accounts whose people want it so. One
 // node at a time does it; for the others it is nothing. Call it every few
 // minutes. What fails is tried again next time, and does not keep the rest from
 // being done.
@@ -29,7 +29,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 	}
 	faults := []error{
 		s.partitionsAhead(ctx), s.partitionsBehind(ctx), s.deleteOldSessions(ctx), s.deleteSpentThrottles(ctx), s.deleteOldInitialTokens(ctx),
-		s.deleteOldDevices(ctx, s.now()), s.deleteOldMails(ctx), s.deleteOldLinks(ctx),
+		s.deleteOldDevices(ctx, s.now()), s.deleteOldMails(ctx), s.deleteOldLinks(ctx), s.deleteDueUsers(ctx),
 	}
 	if s.engine == engineSQLite {
 		faults = append(faults, s.deleteExpired(ctx), s.deleteOldEvents(ctx))

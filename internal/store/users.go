@@ -18,12 +18,13 @@ func userDests(u *idp.User) []any {
 		document{&u.Preferences},
 		document{&u.Attributes},
 		&u.PictureID,
+		&u.DeletionRequestedAt, &u.DeletionDueAt,
 	}
 }
 
 // userColumns are the columns of userDests.
 const userColumns = `u.user_id, u.username, u.password_hash, u.state, u.profile, u.tokens_valid_after, u.created_at, u.updated_at,
-    u.password_changed_at, u.preferences, u.attributes, u.picture_id`
+    u.password_changed_at, u.preferences, u.attributes, u.picture_id, u.deletion_requested_at, u.deletion_due_at`
 
 func membershipDests(m *idp.Memberships) []any {
 	return []any{(*lines)(&m.Groups), (*lines)(&m.Roles)}
@@ -232,8 +233,12 @@ const (
 // DeleteUser removes a user with memberships, addresses, sessions, devices, consents, links and mail. What was
 // issued to the user is dead, as nothing is found without the user.
 func (s *Store) DeleteUser(ctx context.Context, id string, event idp.Event) error {
+	return s.deleteUser(ctx, id, event, deleteUser, id)
+}
+
+func (s *Store) deleteUser(ctx context.Context, id string, event idp.Event, sql string, args ...any) error {
 	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
-		n, err := q.exec(ctx, deleteUser, id)
+		n, err := q.exec(ctx, sql, args...)
 		if err := expect(n, err, idp.ErrNotFound); err != nil {
 			return false, err
 		}

@@ -30,6 +30,7 @@ func TestSealMail(t *testing.T) {
 		idp.TokenReplayedMail{Application: "Wiki", Misuse: idp.MailCodeReplayed, At: at},
 		idp.CodesGuessedMail{At: at, Device: "Firefox on Linux", RemoteAddr: "192.0.2.1"},
 		idp.AccountDisabledMail{At: at},
+		idp.DeletionRequestedMail{At: at, DueAt: at},
 		idp.TestMail{At: at},
 	}
 	for _, message := range messages {

@@ -18,6 +18,7 @@ import (
 type SelfStore interface {
 	OwnAccount
 	OwnPicture
+	OwnDeletion
 	OwnSessions
 	OwnConsents
 }
@@ -76,6 +77,7 @@ type SelfConfig struct {
 	Now       func() time.Time
 
 	Attributes Attributes
+	Deletion   idp.DeletionRule
 }
 
 // Self changes accounts for the people whose they are. Who that is was proven
@@ -91,6 +93,7 @@ type Self struct {
 	now       func() time.Time
 
 	attributes Attributes
+	deletion   idp.DeletionRule
 	painting   chan struct{} // is full while a picture is decoded
 }
 
@@ -98,7 +101,7 @@ type Self struct {
 func NewSelf(cfg SelfConfig) *Self {
 	return &Self{
 		store: cfg.Store, passwords: cfg.Passwords, hasher: cfg.Hasher, factors: cfg.Factors, mail: cfg.Mail, logger: cfg.Logger,
-		now: func() time.Time { return idp.Instant(cfg.Now()) }, attributes: cfg.Attributes,
+		now: func() time.Time { return idp.Instant(cfg.Now()) }, attributes: cfg.Attributes, deletion: cfg.Deletion,
 		painting: make(chan struct{}, 1),
 	}
 }

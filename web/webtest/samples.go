@@ -208,7 +208,11 @@ func Samples(language string) map[string]any {
 			Applications: []web.OwnApplication{{ID: "calendar", Client: client, Scopes: []*web.Text{web.Say("scope.email")}, Offline: true, GrantedAt: day, LastUsedAt: day, Used: true}},
 		},
 		"own_data":        web.DataPage{Frame: own("data", "/account/data")},
-		"own_data_locked": web.DataPage{Frame: locked("data", "/account/data")},
+		"own_data_locked": web.DataPage{Frame: locked("data", "/account/data"), Deletable: true, Username: "alice"},
+		"own_data_delete": web.DataPage{
+			Frame: own("data", "/account/data"), Deletable: true, Days: 30, Username: "alice@example.com", UsernameProblem: web.Say("data.delete_username_wrong"),
+		},
+		"own_data_deletion": web.DataPage{Frame: own("data", "/account/data"), Deletable: true, Requested: true, DueAt: day, Next: "sealed"},
 		"error": web.ErrorPage{
 			Layout: layout("/oauth2/auth?x=1"), Heading: web.Say("error.heading"), Message: web.Say("error.client_unknown"),
 			Code: "invalid_request", RequestID: "req-1",
