@@ -21,7 +21,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -476,13 +475,7 @@ func newSuite(t *testing.T, engine string) *suite {
 	// People are asked before an error leads to a client that nobody vouches for.
 	s.vouching = strings.TrimSpace(inst.CLI(t, "", "client", "registration-token", "create", "--verified", "--uses", "10000", "--quiet"))
 	s.Node = inst.Start(t)
-	options := []chromedp.ExecAllocatorOption{chromedp.Flag("ignore-certificate-errors-spki-list", a.pin)}
-	// Without a window to paint, hundreds of sign-ins cost half, and less when no
-	// thread of its own waits for frames.
-	if shell, err := exec.LookPath("chromium-headless-shell"); err == nil {
-		options = append(options, chromedp.ExecPath(shell), chromedp.Flag("disable-threaded-compositing", true))
-	}
-	s.browser = chromium(t, options...)
+	s.browser = chromium(t, append(unseen(), chromedp.Flag("ignore-certificate-errors-spki-list", a.pin))...)
 	return s
 }
 

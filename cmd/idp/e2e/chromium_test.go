@@ -62,6 +62,17 @@ func chromium(t *testing.T, further ...chromedp.ExecAllocatorOption) context.Con
 	return ctx
 }
 
+// unseen are the options of a browser whose pages nobody takes pictures of.
+// Without a window to paint, hundreds of sign-ins cost half, and less when no
+// thread of its own waits for frames.
+func unseen() []chromedp.ExecAllocatorOption {
+	shell, err := exec.LookPath("chromium-headless-shell")
+	if err != nil {
+		return nil
+	}
+	return []chromedp.ExecAllocatorOption{chromedp.ExecPath(shell), chromedp.Flag("disable-threaded-compositing", true)}
+}
+
 // tab is a person at a browser with an empty profile.
 type tab struct {
 	t   *testing.T

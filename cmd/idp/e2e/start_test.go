@@ -236,7 +236,7 @@ func TestDataFilesAreForTheirOwner(t *testing.T) {
 func TestStopDrains(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
-		inst := Install(t, engine, map[string]string{"IDP_DRAIN_DELAY": "1s", "IDP_AUDIT_MODE": "relaxed"})
+		inst := Install(t, engine, map[string]string{"IDP_DRAIN_DELAY": "3s", "IDP_AUDIT_MODE": "relaxed"})
 		service := inst.NewClient(t, "--grant-type", "client_credentials")
 		credentials := url.Values{"grant_type": {"client_credentials"}}
 		n := inst.Start(t)
