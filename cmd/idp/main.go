@@ -28,6 +28,7 @@ const (
 )
 
 func main() {
+	forbidCoreFiles()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, &app{
 		Stdin:  os.Stdin,
@@ -39,6 +40,11 @@ func main() {
 	stop()
 	os.Exit(code)
 }
+
+// forbidCoreFiles has no copy of the memory written to disk should the process
+// crash: keys and passwords lie there in clear. To lower a limit of one's own
+// needs no rights.
+func forbidCoreFiles() { _ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) }
 
 // app is what the process gives to the commands.
 type app struct {

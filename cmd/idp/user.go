@@ -190,7 +190,7 @@ func (a *app) userCommand() *cobra.Command {
 		a.userCreate(), a.userList(), a.userGet(), a.userUpdate(), a.userSetPassword(),
 		a.userInvite(), a.userLink(),
 		a.userVerb("reset-factors", "Take a person's passkeys, authenticators and recovery codes away and end their sessions",
-			"signs in with the password alone; their sessions have ended", (*admin.Service).ResetFactors),
+			"has no passkey, authenticator app or recovery code any more; their sessions have ended", (*admin.Service).ResetFactors),
 		a.userVerb("remove-picture", "Take away the picture that a person uploaded", "has no uploaded picture any more", (*admin.Service).RemovePicture),
 		a.userVerb("disable", "Refuse a person from now on and end what was issued", "disabled", (*admin.Service).DisableUser),
 		a.userVerb("lock", "Refuse a person until they chose a new password by a link, and end what was issued", "locked: until a new password is chosen by a link",

@@ -60,7 +60,7 @@ func TestAttack_B_Parameters(t *testing.T) {
 		t.Run("B01_Twice", func(t *testing.T) {
 			for _, name := range []string{
 				"response_type", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "response_mode", "prompt", "max_age",
-				"login_hint", "id_token_hint", "claims", "ui_locales", "acr_values", "display", "unheard_of",
+				"login_hint", "id_token_hint", "claims", "ui_locales", "acr_values", "display", "request", "request_uri", "unheard_of",
 			} {
 				for _, pair := range [][]string{{"openid", "openid"}, {"a", "b"}, {"openid", ""}, {"", "openid"}} {
 					request := web.Request(NewPKCE())

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -488,6 +489,33 @@ func TestAttack_S02_Canaries(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A node that crashes leaves no copy of its memory behind.
+func TestAttack_S02_NoCoreFile(t *testing.T) {
+	t.Parallel()
+	var core syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &core); err != nil {
+		t.Fatal(err)
+	}
+	core.Cur = core.Max // nodes inherit it
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &core); err != nil {
+		t.Fatal(err)
+	}
+	inst := Install(t, "sqlite", nil)
+	node := inst.Launch(t, map[string]string{"GOTRACEBACK": "crash"})
+	node.WaitReady(t)
+	if err := node.cmd.Process.Signal(syscall.SIGABRT); err != nil {
+		t.Fatal(err)
+	}
+	node.Exit(t)
+	status := node.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !status.Signaled() || status.Signal() != syscall.SIGABRT {
+		t.Fatalf("it did not crash: %v", node.cmd.ProcessState)
+	}
+	if files, _ := filepath.Glob(filepath.Join(inst.DataDir, "core*")); status.CoreDump() || len(files) > 0 {
+		t.Errorf("%v left %q", node.cmd.ProcessState, files)
+	}
 }
 
 // With a wrong master key, or none, nothing starts and nothing is written.
