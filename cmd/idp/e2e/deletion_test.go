@@ -68,6 +68,7 @@ func each(t testing.TB, db *sql.DB, query string, do func(values []any)) {
 // keep it, and when the time has come nothing of them is left but the subject
 // in the audit.
 func TestDeletion_Self(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, map[string]string{"IDP_ACCOUNTS_DELETION": "self", "IDP_ACCOUNTS_DELETION_AFTER": "30d", "IDP_MAIL_PRINT_TO_LOG": "false"})
 		inst.CLI(t, "", "migrate", "up")
@@ -173,6 +174,7 @@ func TestDeletion_Self(t *testing.T) {
 
 // A person asks, an operator sees it and deletes; where it is off, nobody asks.
 func TestDeletion_Request(t *testing.T) {
+	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
 		inst := Install(t, engine, map[string]string{"IDP_ACCOUNTS_DELETION": "request"})
 		inst.CLI(t, "", "migrate", "up")
