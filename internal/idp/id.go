@@ -3,6 +3,7 @@ package idp
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"strings"
 	"time"
 )
 
@@ -20,6 +21,16 @@ func (id ID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]
 func (id ID) UUID() string {
 	h := hex.EncodeToString(id[:])
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// ParseUUID reads what UUID wrote, and nothing else.
+func ParseUUID(s string) (ID, error) {
+	var id ID
+	raw, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
+	if err != nil || copy(id[:], raw) != len(id) || id.UUID() != s {
+		return ID{}, ErrMalformed
+	}
+	return id, nil
 }
 
 // IsZero reports whether the ID names nothing.
@@ -47,6 +58,25 @@ func TimeOrderedID(t time.Time, random ID) ID {
 	random[6] = random[6]&0x0f | 0x70
 	random[8] = random[8]&0x3f | 0x80
 	return random
+}
+
+// FirstID returns what sorts before all time-ordered identifiers of t.
+func FirstID(t time.Time) ID {
+	if t.UnixMilli() < 0 {
+		return ID{}
+	}
+	id := TimeOrderedID(t, ID{})
+	clear(id[6:])
+	return id
+}
+
+// Time returns the instant of a time-ordered identifier, to the millisecond.
+func (id ID) Time() time.Time {
+	var ms int64
+	for _, b := range id[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms).UTC()
 }
 
 // Secret is a value that must not be shown: printing, logging or encoding it

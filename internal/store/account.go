@@ -74,7 +74,7 @@ func (s *Store) DistrustDevice(ctx context.Context, userID string, id idp.ID, ev
 
 // The list is that of the index; see idp.SecurityEvents.
 const selectSecurityEvents = `
-SELECT event_id, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, detail
+SELECT event_id, occurred_on, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, CAST(detail AS text)
 FROM audit_events
 WHERE user_id = $1 AND kind IN (
     'login.succeeded', 'login.failed', 'device.added', 'device.distrusted', 'session.ended', 'consent.granted', 'consent.withdrawn',

@@ -3,7 +3,12 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"idp/internal/idp"
 )
@@ -47,13 +52,6 @@ func newEventID(now time.Time) idp.ID {
 	var random idp.ID
 	_, _ = rand.Read(random[:]) // never fails
 	return idp.TimeOrderedID(now, random)
-}
-
-// firstEventID returns what sorts before the identifiers of that time.
-func firstEventID(at time.Time) idp.ID {
-	id := idp.TimeOrderedID(at, idp.ID{})
-	clear(id[6:])
-	return id
 }
 
 func eventArgs(e idp.Event) []any {
@@ -126,7 +124,7 @@ func (s *Store) change(ctx context.Context, events []idp.Event, f func(q querier
 }
 
 const selectEvents = `
-SELECT event_id, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, detail
+SELECT event_id, occurred_on, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, CAST(detail AS text)
 FROM audit_events
 WHERE event_id > $1
 ORDER BY event_id
@@ -138,26 +136,86 @@ func (s *Store) Events(ctx context.Context, after idp.ID, limit int) ([]idp.Even
 	return s.events(ctx, selectEvents, after[:], limit)
 }
 
-const selectLastEvents = `
-SELECT event_id, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, detail
+const selectEventsBefore = `
+SELECT event_id, occurred_on, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, CAST(detail AS text)
 FROM audit_events
+WHERE event_id < $1
 ORDER BY event_id DESC
-LIMIT $1`
+LIMIT $2`
 
-// LastEvents returns the limit newest events, newest first.
-func (s *Store) LastEvents(ctx context.Context, limit int) ([]idp.Event, error) {
-	return s.events(ctx, selectLastEvents, limit)
+// EventsBefore returns up to limit events before the given one, newest first.
+// The zero ID begins at the end.
+func (s *Store) EventsBefore(ctx context.Context, before idp.ID, limit int) ([]idp.Event, error) {
+	if before.IsZero() {
+		for i := range before {
+			before[i] = 0xff
+		}
+	}
+	return s.events(ctx, selectEventsBefore, before[:], limit)
 }
 
 func (s *Store) events(ctx context.Context, sql string, args ...any) ([]idp.Event, error) {
+	rows, err := s.auditRows(ctx, sql, args...)
 	var events []idp.Event
+	for _, r := range rows {
+		events = append(events, r.Event)
+	}
+	return events, err
+}
+
+func (s *Store) auditRows(ctx context.Context, sql string, args ...any) ([]idp.AuditRow, error) {
+	var rows []idp.AuditRow
 	err := s.port.query(ctx, func(r row) error {
-		var e idp.Event
-		if err := r.Scan(&e.ID, &e.At, &e.Kind, &e.ClientID, &e.UserID, &e.SessionID, &e.GrantID, &e.RequestID, &e.RemoteAddr, document{&e.Detail}); err != nil {
+		var e idp.AuditRow
+		var detail string
+		err := r.Scan(&e.ID, &e.OccurredOn, &e.At, &e.Kind, &e.ClientID, &e.UserID, &e.SessionID, &e.GrantID, &e.RequestID, &e.RemoteAddr, &detail)
+		if err != nil {
 			return err
 		}
-		events = append(events, e)
+		if e.Detail, err = parseDetail(detail); err != nil {
+			e.Unreadable = true
+		}
+		rows = append(rows, e)
 		return nil
 	}, sql, args...)
-	return events, err
+	return rows, err
+}
+
+// parseDetail reads an object of texts. What says a thing twice, or anything
+// else than texts, was not written here.
+func parseDetail(text string) (map[string]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if !utf8.ValidString(text) {
+		return nil, idp.ErrMalformed
+	}
+	decoder := json.NewDecoder(strings.NewReader(text))
+	if begin, err := decoder.Token(); err != nil || begin != json.Delim('{') {
+		return nil, idp.ErrMalformed
+	}
+	detail := map[string]string{}
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return nil, idp.ErrMalformed
+		}
+		value, err := decoder.Token()
+		if err != nil {
+			return nil, idp.ErrMalformed
+		}
+		key, named := name.(string)
+		fact, ok := value.(string)
+		if _, twice := detail[key]; !named || !ok || twice {
+			return nil, idp.ErrMalformed
+		}
+		detail[key] = fact
+	}
+	if _, err := decoder.Token(); err != nil { // the brace
+		return nil, idp.ErrMalformed
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, idp.ErrMalformed
+	}
+	return detail, nil
 }

@@ -138,5 +138,5 @@ DELETE FROM mails WHERE mail_id IN (SELECT mail_id FROM mails WHERE mail_id < $1
 )
 
 func (s *Store) deleteOldMails(ctx context.Context) error {
-	return s.deleteInBatches(ctx, deleteMails, firstEventID(s.now().Add(-mailRetention)))
+	return s.deleteInBatches(ctx, deleteMails, idp.FirstID(s.now().Add(-mailRetention)))
 }

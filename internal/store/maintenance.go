@@ -100,5 +100,5 @@ func (s *Store) deleteOldEvents(ctx context.Context) error {
 		return nil
 	}
 	oldest := idp.DayOf(s.now().Add(-s.cfg.AuditRetention))
-	return s.deleteInBatches(ctx, deleteEvents, firstEventID(oldest.Time()), oldest)
+	return s.deleteInBatches(ctx, deleteEvents, idp.FirstID(oldest.Time()), oldest)
 }

@@ -501,7 +501,7 @@ func TestEventsAreCompletedMirroredAndReadBack(t *testing.T) {
 		rest, err := s.Events(ctx, stored[0].ID, 1)
 		require.NoError(t, err)
 		same(t, stored[1:2], rest)
-		last, err := s.LastEvents(ctx, 1)
+		last, err := s.EventsBefore(ctx, idp.ID{}, 1)
 		require.NoError(t, err)
 		same(t, stored[2:], last)
 

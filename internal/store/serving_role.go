@@ -20,6 +20,7 @@ import (
 // partition, it cannot delete: the traces of what was used and revoked.
 var servingRights = map[string]string{
 	"audit_events":     "SELECT, INSERT",
+	"audit_seals":      "SELECT, INSERT",
 	"grants":           "SELECT, INSERT, UPDATE",
 	"access_tokens":    "SELECT, INSERT",
 	"revoked_tokens":   "SELECT, INSERT",
@@ -171,6 +172,7 @@ SELECT CASE
     WHEN has_schema_privilege($1, o.relnamespace, 'CREATE') THEN
         'may create tables in the schema: REVOKE CREATE ON SCHEMA ' || o.relnamespace::regnamespace || ' FROM PUBLIC, ' || quote_ident($1)
     WHEN has_table_privilege($1, 'audit_events', 'UPDATE, DELETE, TRUNCATE, TRIGGER') OR has_any_column_privilege($1, 'audit_events', 'UPDATE')
+      OR has_table_privilege($1, 'audit_seals', 'UPDATE, DELETE, TRUNCATE, TRIGGER') OR has_any_column_privilege($1, 'audit_seals', 'UPDATE')
       OR has_table_privilege($1, 'schema_migrations', 'INSERT, UPDATE, DELETE, TRUNCATE') THEN
         'has rights on the tables by membership in another role, or as PUBLIC: take them away first'
     ELSE '' END

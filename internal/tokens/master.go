@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -42,6 +43,7 @@ const (
 	purposePairwise     = "pairwise"
 	purposeCheck        = "check"
 	purposeRecovery     = "recovery-code"
+	purposeAudit        = "audit"
 )
 
 const (
@@ -67,7 +69,7 @@ func NewMaster(key []byte) (*Master, error) {
 		return nil, errors.New("master key: the same byte over and over is not a key")
 	}
 	m := &Master{keys: map[string][]byte{}}
-	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, PurposeLinks, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck, purposeRecovery} {
+	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, PurposeLinks, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck, purposeRecovery, purposeAudit} {
 		subkey, err := hkdf.Key(sha256.New, key, nil, "idp/1/"+purpose, masterKeySize)
 		if err != nil {
 			return nil, fmt.Errorf("master key: derive the key for %s: %w", purpose, err)
@@ -160,6 +162,11 @@ func (m *Master) aead(purpose string, head []byte) (cipher.AEAD, error) {
 // CheckValue derives from the master key and may be stored in the open: where
 // it differs from the stored one, the master key is a different one.
 func (m *Master) CheckValue() []byte { return m.mac(purposeCheck, []byte("master key")) }
+
+// AuditKey returns the key that signs the checkpoints of the audit's log.
+func (m *Master) AuditKey() ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(m.mac(purposeAudit, []byte("checkpoints")))
+}
 
 // PairwiseSubject returns the identifier by which the clients of a sector know a
 // person (OpenID Connect Core section 8.1). It is the same for ever, and tells
