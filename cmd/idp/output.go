@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -75,10 +76,32 @@ func (a *app) say(format string, args ...any) {
 }
 
 func writeJSON(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, escapeControls(text.String()))
+	return err
+}
+
+// escapeControls writes in JSON's own way what steers a terminal and JSON lets
+// through.
+func escapeControls(text string) string {
+	if !strings.ContainsFunc(text, steers) {
+		return text
+	}
+	var out strings.Builder
+	for _, r := range text {
+		if r != '\n' && steers(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
 }
 
 // writeYAML prints what JSON would hold, so that one set of names rules both.
@@ -155,11 +178,17 @@ func (t *table) write(w io.Writer) {
 // printable keeps names that people chose from steering the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
+		if steers(r) {
 			return '�'
 		}
 		return r
 	}, text)
+}
+
+// steers reports whether a character acts on the terminal, or on the direction
+// of what stands beside it.
+func steers(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r)
 }
 
 // when writes an instant for people, to the second.

@@ -159,6 +159,7 @@ type node struct {
 	*database
 	pages     *web.Pages
 	audit     *audit.Recorder
+	sealer    *audit.Sealer
 	publisher *discovery.Publisher
 	register  *registration.Service
 	logouts   *backchannel.Notifier
@@ -187,6 +188,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	n.audit = audit.New(audit.Config{
 		Store: d.store, Logger: d.logger, Now: d.now, Strict: cfg.Audit.Mode == "strict",
 	})
+	n.sealer = d.sealer()
 	d.failures.auditTo(n.audit)
 	people := users.New(users.Config{
 		Store: d.store, Rehash: d.store, Hasher: d.hasher, Throttle: d.store, FailuresPerMinute: cfg.SignIn.FailuresPerMinute,
@@ -399,6 +401,7 @@ func (n *node) run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { n.follow(background) })
 	loops.Go(func() { n.maintain(background) })
+	loops.Go(func() { n.sealer.Run(background) })
 	loops.Go(func() { n.logouts.Run(background) })
 	loops.Go(func() { n.accounts.Run(background) })
 	if n.mail != nil {
