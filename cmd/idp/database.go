@@ -141,7 +141,11 @@ func (d *database) prepare(ctx context.Context, key []byte) error {
 		}
 		d.issuer = string(last)
 	}
-	if d.directory, err = d.store.LoadDirectory(ctx); err != nil {
+	var builtIn []*idp.Resource
+	if d.issuer != "" {
+		builtIn = append(builtIn, idp.AdminResource(d.issuer))
+	}
+	if d.directory, err = d.store.LoadDirectory(ctx, builtIn...); err != nil {
 		return fmt.Errorf("load clients and resources: %w", err)
 	}
 	d.keyring = tokens.NewKeyring(tokens.KeyringConfig{

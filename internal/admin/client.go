@@ -18,14 +18,14 @@ import (
 // CreateClient takes the name again. Implemented by *store.Store.
 type ClientStore interface {
 	CreateClient(ctx context.Context, c idp.Client, event idp.Event) error
-	UpdateClient(ctx context.Context, c idp.Client, event idp.Event) error
+	UpdateClient(ctx context.Context, c idp.Client, seen time.Time, event idp.Event) error
 	DeleteClient(ctx context.Context, clientID string, event idp.Event) error
 	AddClientSecret(ctx context.Context, clientID string, secret idp.ClientSecret, expireOthersAt time.Time, event idp.Event) error
 	SetTokensValidAfter(ctx context.Context, at time.Time, event idp.Event) error
 }
 
-// maxGrace bounds how long an old client secret lives beside a new one.
-const maxGrace = 90 * 24 * time.Hour
+// MaxGrace bounds how long an old client secret lives beside a new one.
+const MaxGrace = 90 * 24 * time.Hour
 
 // ClientInput is a client to be registered.
 type ClientInput struct {
@@ -62,6 +62,9 @@ func (s *Service) createClient(ctx context.Context, in ClientInput, store func(c
 		f.addIf("client_secret", secretFault(in.Secret.Reveal(), in.TokenEndpointAuthMethod))
 	}
 	if err := f.err(); err != nil {
+		return idp.Client{}, "", err
+	}
+	if err := s.mayRule(in.ClientMetadata); err != nil {
 		return idp.Client{}, "", err
 	}
 	if err := s.freeSubject(ctx, in.ClientID); err != nil {
@@ -121,24 +124,44 @@ func (s *Service) Clients(ctx context.Context) ([]idp.Client, error) {
 // UpdateClient lets change alter a copy of the client's metadata and stores it
 // when the whole is valid. Nothing is written when nothing changed.
 func (s *Service) UpdateClient(ctx context.Context, clientID string, change func(*idp.ClientMetadata)) (idp.Client, error) {
-	c, err := s.Client(ctx, clientID)
+	return s.ChangeClient(ctx, clientID, func(c *idp.Client) error {
+		change(&c.ClientMetadata)
+		return nil
+	})
+}
+
+// ChangeClient is UpdateClient for metadata and Disabled together. An error of
+// change is the answer, and idp.ErrConflict when somebody else changed the
+// client at the same time.
+func (s *Service) ChangeClient(ctx context.Context, clientID string, change func(*idp.Client) error) (idp.Client, error) {
+	before, err := s.Client(ctx, clientID)
 	if err != nil {
 		return idp.Client{}, err
 	}
-	before := c.ClientMetadata
-	c = cloneClient(&c)
-	change(&c.ClientMetadata)
+	c := cloneClient(&before)
+	if err := change(&c); err != nil {
+		return idp.Client{}, err
+	}
 	withDefaults(&c.ClientMetadata)
-	var f faults
-	if err := s.checkClient(ctx, &f, c.ClientMetadata); err != nil {
-		return idp.Client{}, err
+	fields := changedFields(before.ClientMetadata, c.ClientMetadata)
+	if len(fields) > 0 {
+		var f faults
+		if err := s.checkClient(ctx, &f, c.ClientMetadata); err != nil {
+			return idp.Client{}, err
+		}
+		if err := f.err(); err != nil {
+			return idp.Client{}, err
+		}
 	}
-	if err := f.err(); err != nil {
-		return idp.Client{}, err
+	if c.Disabled != before.Disabled {
+		s.setDisabled(&c)
+		fields = append(fields, "disabled")
 	}
-	fields := changedFields(before, c.ClientMetadata)
 	if len(fields) == 0 {
 		return c, nil
+	}
+	if err := errors.Join(s.mayRule(before.ClientMetadata), s.mayRule(c.ClientMetadata)); err != nil {
+		return idp.Client{}, err
 	}
 	if err := s.signingKeys.Ensure(ctx, c.KeyAlgorithms()...); err != nil {
 		return idp.Client{}, fmt.Errorf("admin: make signing keys: %w", err)
@@ -149,35 +172,34 @@ func (s *Service) UpdateClient(ctx context.Context, clientID string, change func
 // DisableClient refuses the client everything from now on, on every node
 // within a second. What it was issued stays dead when it is enabled again.
 func (s *Service) DisableClient(ctx context.Context, clientID string) error {
-	return s.setDisabled(ctx, clientID, true)
+	return s.turnClient(ctx, clientID, true)
 }
 
 // EnableClient lets a disabled client in again.
 func (s *Service) EnableClient(ctx context.Context, clientID string) error {
-	return s.setDisabled(ctx, clientID, false)
+	return s.turnClient(ctx, clientID, false)
+}
+
+func (s *Service) turnClient(ctx context.Context, clientID string, disabled bool) error {
+	_, err := s.ChangeClient(ctx, clientID, func(c *idp.Client) error {
+		c.Disabled = disabled
+		return nil
+	})
+	return err
 }
 
 // seenEverywhere is how long it takes until every node acts on a change.
 const seenEverywhere = 2 * time.Second
 
-func (s *Service) setDisabled(ctx context.Context, clientID string, disabled bool) error {
-	c, err := s.Client(ctx, clientID)
-	if err != nil {
-		return err
-	}
-	if c.Disabled == disabled {
-		return nil
-	}
-	c.Disabled = disabled
+// setDisabled ends what a client was issued that is disabled or enabled now.
+func (s *Service) setDisabled(c *idp.Client) {
 	end := s.now()
-	if seen := c.TokensValidAfter.Add(seenEverywhere); !disabled && seen.Before(end) {
+	if seen := c.TokensValidAfter.Add(seenEverywhere); !c.Disabled && seen.Before(end) {
 		end = seen // until then a node that had not heard of it may have issued tokens
 	}
-	if disabled || !c.TokensValidAfter.IsZero() {
+	if c.Disabled || !c.TokensValidAfter.IsZero() {
 		c.TokensValidAfter = end
 	}
-	_, err = s.saveClient(ctx, c, []string{"disabled"})
-	return err
 }
 
 // RevokeClientTokens ends everything that the client was issued until now.
@@ -186,19 +208,29 @@ func (s *Service) RevokeClientTokens(ctx context.Context, clientID string) error
 	if err != nil {
 		return err
 	}
+	if err := s.mayRule(c.ClientMetadata); err != nil {
+		return err
+	}
 	c.TokensValidAfter = s.now()
 	_, err = s.saveClient(ctx, c, []string{"tokens_valid_after"})
 	return err
 }
 
+// saveClient stores what was read and then changed.
 func (s *Service) saveClient(ctx context.Context, c idp.Client, fields []string) (idp.Client, error) {
-	now := s.now()
+	seen, now := c.UpdatedAt, s.now()
+	if !now.After(seen) {
+		now = seen.Add(time.Microsecond) // two changes are never of one instant
+	}
 	c.UpdatedAt = now
 	event := s.event(ctx, now, idp.EventClientUpdated, c.ClientID, fields...)
 	if slices.Contains(fields, "disabled") {
 		event = with(event, "disabled", strconv.FormatBool(c.Disabled))
 	}
-	if err := s.store.UpdateClient(ctx, c, event); err != nil {
+	switch err := s.store.UpdateClient(ctx, c, seen, event); {
+	case errors.Is(err, idp.ErrConflict):
+		return idp.Client{}, fmt.Errorf("client %q was changed at the same time, try again: %w", c.ClientID, idp.ErrConflict)
+	case err != nil:
 		return idp.Client{}, fmt.Errorf("admin: update client %q: %w", c.ClientID, err)
 	}
 	return c, nil
@@ -207,7 +239,11 @@ func (s *Service) saveClient(ctx context.Context, c idp.Client, fields []string)
 // DeleteClient removes the client with its secrets and consents. A client
 // registered later under the same client_id inherits nothing.
 func (s *Service) DeleteClient(ctx context.Context, clientID string) error {
-	if _, err := s.Client(ctx, clientID); err != nil {
+	c, err := s.Client(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	if err := s.mayRule(c.ClientMetadata); err != nil {
 		return err
 	}
 	if err := s.store.DeleteClient(ctx, clientID, s.event(ctx, s.now(), idp.EventClientDeleted, clientID)); err != nil {
@@ -220,11 +256,14 @@ func (s *Service) DeleteClient(ctx context.Context, clientID string) error {
 // read again. The secrets it had live for grace more, at most 90 days; 0 ends
 // them now.
 func (s *Service) RotateSecret(ctx context.Context, clientID string, grace time.Duration) (idp.Secret, error) {
-	if grace < 0 || grace > maxGrace {
+	if grace < 0 || grace > MaxGrace {
 		return "", idp.Invalid("grace", "must be from 0 to 90 days")
 	}
 	c, err := s.Client(ctx, clientID)
 	if err != nil {
+		return "", err
+	}
+	if err := s.mayRule(c.ClientMetadata); err != nil {
 		return "", err
 	}
 	if c.Public() {

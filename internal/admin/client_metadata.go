@@ -141,6 +141,9 @@ func checkRedirectURIs(f *faults, m idp.ClientMetadata) {
 // checkClientScopes checks that everything the client may ask for exists.
 func (s *Service) checkClientScopes(f *faults, m idp.ClientMetadata) {
 	resources := s.directory.Resources()
+	if s.issuer != "" && !m.SelfRegistered { // nobody gets at the admin API by registering themselves
+		resources = append(resources, idp.AdminResource(s.issuer))
+	}
 	find := func(audience string) *idp.Resource {
 		i := slices.IndexFunc(resources, func(r *idp.Resource) bool { return r.Audience == audience })
 		if i < 0 {
@@ -162,6 +165,8 @@ func (s *Service) checkClientScopes(f *faults, m idp.ClientMetadata) {
 		}
 		for _, a := range list.audiences {
 			switch r := find(a); {
+			case m.SelfRegistered && a == idp.AdminAudience(s.issuer):
+				f.add(list.field, "the admin API is not for clients that register themselves")
 			case r == nil:
 				f.add(list.field, "no resource %s is registered", quoted(a))
 			case list.field == "audience":

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"idp/internal/idp"
 )
 
 // responseParameters are what an authorization response carries (RFC 6749
@@ -301,6 +303,9 @@ func audienceFault(raw, issuer string) string {
 	}
 	if strings.TrimSuffix(raw, "/") == strings.TrimSuffix(issuer, "/") {
 		return "is the issuer itself"
+	}
+	if strings.TrimSuffix(raw, "/") == idp.AdminAudience(strings.TrimSuffix(issuer, "/")) {
+		return "is the admin API, which is there without being registered"
 	}
 	return ""
 }

@@ -161,6 +161,8 @@ func checkResource(f *faults, m idp.ResourceMetadata) {
 			f.add("scopes", "%s is not a scope (RFC 6749 section 3.3)", quoted(sc.Name))
 		case idp.IsIdentityScope(sc.Name):
 			f.add("scopes", "%s belongs to the issuer", sc.Name)
+		case idp.IsAdminScope(sc.Name):
+			f.add("scopes", "%s: names that begin with idp. belong to the admin API", quoted(sc.Name))
 		}
 		if reason := textFault(sc.Description, maxDescription, ""); reason != "" {
 			f.add("scopes", "the description of %s %s", quoted(sc.Name), reason)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -76,8 +77,8 @@ type Config struct {
 }
 
 // Service does what an operator asks. Its methods return *idp.InvalidError
-// (several, joined), idp.ErrNotFound, idp.ErrConflict for what is taken or
-// still in use, and idp.ErrUnavailable.
+// (several, joined), idp.ErrNotFound, idp.ErrConflict for what is taken, still
+// in use or changed at the same time, and idp.ErrUnavailable.
 type Service struct {
 	store     Store
 	directory Directory
@@ -87,6 +88,7 @@ type Service struct {
 
 	attributes Attributes
 	actor      string
+	authority  idp.Authority
 	clock      func() time.Time
 
 	clientKeys  ClientKeys
@@ -100,6 +102,26 @@ func New(cfg Config) *Service {
 		issuer: cfg.Issuer, actor: cfg.Actor, clock: cfg.Now,
 		attributes: cfg.Attributes, clientKeys: cfg.ClientKeys, signingKeys: cfg.SigningKeys,
 	}
+}
+
+// Within returns the service for somebody whose authority is limited. It
+// refuses, by idp.ErrForbidden, to let them rule over what may do more than
+// they may: they could make themselves more by it.
+func (s *Service) Within(a idp.Authority) *Service {
+	limited := *s
+	limited.authority = a
+	return &limited
+}
+
+// mayRule refuses a client that has scopes of the admin API which the caller
+// does not hold.
+func (s *Service) mayRule(m idp.ClientMetadata) error {
+	for _, scope := range strings.Fields(m.Scope) {
+		if idp.IsAdminScope(scope) && !s.authority.Holds(scope) {
+			return fmt.Errorf("the client has the scope %s, which you do not hold: %w", scope, idp.ErrForbidden)
+		}
+	}
+	return nil
 }
 
 func (s *Service) now() time.Time { return idp.Instant(s.clock()) }

@@ -82,6 +82,22 @@ type found struct {
 	user    *idp.User      // nil for client credentials
 	claims  map[string]any // asked for by name at userinfo
 	refresh bool
+
+	memberships idp.Memberships // of the user
+}
+
+// Bearer returns the access token if it lives, as userinfo and introspection
+// see it: idp.ErrExpired for everything else, idp.ErrUnavailable when the
+// database cannot tell.
+func (s *Service) Bearer(ctx context.Context, raw string) (idp.Bearer, error) {
+	if strings.HasPrefix(raw, refreshPrefix) {
+		return idp.Bearer{}, idp.ErrExpired
+	}
+	f, err := s.find(ctx, raw)
+	if errors.Is(err, errDead) {
+		return idp.Bearer{}, idp.ErrExpired
+	}
+	return idp.Bearer{Token: f.token, User: f.user, Memberships: f.memberships}, err
 }
 
 // visibleTo reports whether the client may know of the token.
@@ -181,7 +197,7 @@ func (s *Service) alive(t idp.AccessToken, state *idp.GrantState, err error) (fo
 		return found{}, errDead
 	}
 	t.Scopes = s.permitted(target{scopes: t.Scopes, resources: s.resourcesOf(t.Audience)}, state.Memberships)
-	f := found{token: t, user: &state.User}
+	f := found{token: t, user: &state.User, memberships: state.Memberships}
 	if state.Grant.Claims != nil {
 		f.claims = state.User.Requested(state.Grant.Claims.Userinfo, client.Scopes(), s.claimRules())
 	}

@@ -24,6 +24,8 @@ var (
 	// ErrThrottled says that too many attempts were made. An error that wraps it
 	// and has RetryAfter() time.Duration says how long to wait.
 	ErrThrottled = errors.New("too many attempts")
+	// ErrForbidden says that it is known who asks, and that they may not do this.
+	ErrForbidden = errors.New("not allowed")
 	// ErrCredentials says that user name or password is wrong, without saying
 	// which.
 	ErrCredentials = errors.New("user name or password is wrong")

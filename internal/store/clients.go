@@ -52,17 +52,19 @@ const updateClient = `
 UPDATE clients
 SET metadata = $1, disabled = $2, tokens_valid_after = $3, updated_at = $4,
     revision = (SELECT revision FROM revisions WHERE topic = 'directory')
-WHERE client_id = $5 AND deleted_at IS NULL`
+WHERE client_id = $5 AND deleted_at IS NULL AND updated_at = $6`
 
 const unsealClientSecrets = `
 UPDATE client_secrets SET secret_sealed = NULL WHERE client_id = $1 AND secret_sealed IS NOT NULL`
 
-// UpdateClient replaces metadata, Disabled and TokensValidAfter. Secrets are
-// kept as hashes alone once the client does no longer sign with them.
-func (s *Store) UpdateClient(ctx context.Context, c idp.Client, event idp.Event) error {
+// UpdateClient replaces metadata, Disabled, TokensValidAfter and UpdatedAt of a
+// client that is still as it was at seen: idp.ErrConflict when somebody else
+// changed or deleted it. Secrets are kept as hashes alone once the client does
+// no longer sign with them.
+func (s *Store) UpdateClient(ctx context.Context, c idp.Client, seen time.Time, event idp.Event) error {
 	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
-		n, err := q.exec(ctx, updateClient, document{c.ClientMetadata}, c.Disabled, c.TokensValidAfter, s.now(), c.ClientID)
-		if err := expect(n, err, idp.ErrNotFound); err != nil || c.TokenEndpointAuthMethod == idp.AuthClientSecretJWT {
+		n, err := q.exec(ctx, updateClient, document{c.ClientMetadata}, c.Disabled, c.TokensValidAfter, c.UpdatedAt, c.ClientID, seen)
+		if err := expect(n, err, idp.ErrConflict); err != nil || c.TokenEndpointAuthMethod == idp.AuthClientSecretJWT {
 			return err
 		}
 		_, err = q.exec(ctx, unsealClientSecrets, c.ClientID)

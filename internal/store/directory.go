@@ -76,6 +76,7 @@ func (s *Store) Revisions(ctx context.Context) (map[string]int64, error) {
 // changes it.
 type Directory struct {
 	store      *Store
+	builtIn    []*idp.Resource
 	refreshing sync.Mutex
 	current    atomic.Pointer[snapshot]
 }
@@ -97,9 +98,10 @@ type snapshot struct {
 }
 
 // LoadDirectory reads the directory. The store's own writes refresh it at once;
-// those of other processes are seen by Refresh.
-func (s *Store) LoadDirectory(ctx context.Context) (*Directory, error) {
-	d := &Directory{store: s}
+// those of other processes are seen by Refresh. Resources that are built in can
+// be found as if they were registered, and are not listed.
+func (s *Store) LoadDirectory(ctx context.Context, builtIn ...*idp.Resource) (*Directory, error) {
+	d := &Directory{store: s, builtIn: builtIn}
 	d.current.Store(&snapshot{})
 	if err := d.Refresh(ctx); err != nil {
 		return nil, err
@@ -167,12 +169,12 @@ func (d *Directory) reload(ctx context.Context, old, next *snapshot) error {
 	for _, c := range changed {
 		next.stored[c.ClientID] = c
 	}
-	next.index()
+	next.index(d.builtIn)
 	return nil
 }
 
 // index derives what is looked up from what was read.
-func (n *snapshot) index() {
+func (n *snapshot) index(builtIn []*idp.Resource) {
 	n.clients = make(map[string]*idp.Client, len(n.stored))
 	n.clientList = make([]*idp.Client, 0, len(n.stored))
 	n.origins = map[string]struct{}{}
@@ -193,7 +195,7 @@ func (n *snapshot) index() {
 	slices.SortFunc(n.clientList, func(a, b *idp.Client) int { return strings.Compare(a.ClientID, b.ClientID) })
 	n.resources = make(map[string]*idp.Resource, len(n.resourceList))
 	n.owners = map[string][]*idp.Resource{}
-	for _, r := range n.resourceList {
+	for _, r := range slices.Concat(n.resourceList, builtIn) {
 		n.resources[r.Audience] = r
 		for _, scope := range r.Scopes {
 			n.owners[scope.Name] = append(n.owners[scope.Name], r)
@@ -210,16 +212,17 @@ func (d *Directory) Client(id string) (*idp.Client, bool) {
 // Clients returns all clients by identifier.
 func (d *Directory) Clients() []*idp.Client { return slices.Clone(d.current.Load().clientList) }
 
-// Resource finds a resource by its audience.
+// Resource finds a resource by its audience, also one that is built in.
 func (d *Directory) Resource(audience string) (*idp.Resource, bool) {
 	r, ok := d.current.Load().resources[audience]
 	return r, ok
 }
 
-// Resources returns all resources by audience.
+// Resources returns all registered resources by audience.
 func (d *Directory) Resources() []*idp.Resource { return slices.Clone(d.current.Load().resourceList) }
 
-// ScopeOwner returns the resources that have a scope of that name, by audience.
+// ScopeOwner returns the resources that have a scope of that name, by audience,
+// those that are built in last.
 func (d *Directory) ScopeOwner(scope string) []*idp.Resource { return d.current.Load().owners[scope] }
 
 // Roles returns all roles by name.

@@ -73,8 +73,11 @@ func TestDirectoryFollows(t *testing.T) {
 
 		b.Disabled, b.ClientName = true, "Renamed"
 		b.TokensValidAfter = now.Add(time.Hour)
-		require.NoError(t, s.UpdateClient(ctx, b, event(idp.EventClientUpdated)))
-		require.ErrorIs(t, s.UpdateClient(ctx, clientOf("nobody"), event(idp.EventClientUpdated)), idp.ErrNotFound)
+		seen := b.UpdatedAt
+		b.UpdatedAt = now.Add(time.Minute)
+		require.NoError(t, s.UpdateClient(ctx, b, seen, event(idp.EventClientUpdated)))
+		require.ErrorIs(t, s.UpdateClient(ctx, b, seen, event(idp.EventClientUpdated)), idp.ErrConflict, "somebody else was first")
+		require.ErrorIs(t, s.UpdateClient(ctx, clientOf("nobody"), seen, event(idp.EventClientUpdated)), idp.ErrConflict)
 		check()
 		got, _ = follower.Client("b")
 		require.True(t, got.Disabled)
@@ -109,7 +112,7 @@ func TestDirectoryFollows(t *testing.T) {
 
 		require.NoError(t, s.DeleteClient(ctx, "b", event(idp.EventClientDeleted)))
 		require.ErrorIs(t, s.DeleteClient(ctx, "b", event(idp.EventClientDeleted)), idp.ErrNotFound)
-		require.ErrorIs(t, s.UpdateClient(ctx, b, event(idp.EventClientUpdated)), idp.ErrNotFound)
+		require.ErrorIs(t, s.UpdateClient(ctx, b, b.UpdatedAt, event(idp.EventClientUpdated)), idp.ErrConflict)
 		require.NoError(t, s.DeleteGroup(ctx, "staff", event(idp.EventGroupChanged)))
 		require.NoError(t, s.DeleteResource(ctx, api.Audience, event(idp.EventResourceChanged)))
 		check()

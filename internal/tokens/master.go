@@ -32,6 +32,8 @@ const (
 	PurposeMail = "mail"
 	// PurposeLinks is for what was asked for a link with.
 	PurposeLinks = "links"
+	// PurposePages is for where a list goes on.
+	PurposePages = "pages"
 )
 
 // What keyed hashes are made for. Each has a key of its own, and none of them
@@ -69,7 +71,7 @@ func NewMaster(key []byte) (*Master, error) {
 		return nil, errors.New("master key: the same byte over and over is not a key")
 	}
 	m := &Master{keys: map[string][]byte{}}
-	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, PurposeLinks, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck, purposeRecovery, purposeAudit} {
+	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, PurposeLinks, PurposePages, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck, purposeRecovery, purposeAudit} {
 		subkey, err := hkdf.Key(sha256.New, key, nil, "idp/1/"+purpose, masterKeySize)
 		if err != nil {
 			return nil, fmt.Errorf("master key: derive the key for %s: %w", purpose, err)
@@ -148,7 +150,7 @@ func (m *Master) Open(purpose string, sealed, additional []byte) ([]byte, error)
 // 8.3), which a busy server seals; with 128 random bits in the key it lasts.
 func (m *Master) aead(purpose string, head []byte) (cipher.AEAD, error) {
 	switch purpose {
-	case PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, PurposeLinks:
+	case PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, PurposeLinks, PurposePages:
 	default:
 		return nil, fmt.Errorf("seal: unknown purpose %q", purpose)
 	}
