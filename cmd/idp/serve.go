@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"idp/internal/adminapi"
 	"idp/internal/audit"
 	"idp/internal/backchannel"
 	"idp/internal/discovery"
@@ -255,6 +256,8 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		registers, manages = http.HandlerFunc(n.register.Register), http.HandlerFunc(n.register.Manage)
 	}
 
+	api := adminapi.New(adminapi.Config{Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Admin: d.admin})
+
 	n.handler, err = server.NewHandler(server.HandlerConfig{
 		Issuer: cfg.Issuer,
 		Handlers: server.Handlers{
@@ -301,6 +304,11 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			EndSession:   http.HandlerFunc(browser.ServeEndSession),
 			CheckSession: http.HandlerFunc(browser.ServeCheckSession),
 
+			AdminSpecification: http.HandlerFunc(api.Specification),
+			AdminClients:       http.HandlerFunc(api.Clients),
+			AdminClient:        http.HandlerFunc(api.Client),
+			AdminClientSecret:  http.HandlerFunc(api.ClientSecret),
+
 			Static:  browser.Static(),
 			Logo:    http.HandlerFunc(browser.ServeLogo),
 			Picture: http.HandlerFunc(browser.ServePicture),
@@ -338,6 +346,9 @@ func (n *node) noticing(next http.HandlerFunc) http.Handler {
 // policy is what registration makes of the configuration.
 func (c RegistrationConfig) policy() (registration.Policy, error) {
 	issuers, err := c.statementIssuers()
+	if slices.ContainsFunc(strings.Fields(c.Scope), idp.IsAdminScope) {
+		err = errors.Join(err, errors.New("registration.scope: the admin API is not for clients that register themselves"))
+	}
 	return registration.Policy{
 		Open: c.Mode == "open", Scopes: strings.Fields(c.Scope), Audience: strings.Fields(c.Audience),
 		SecurityProfile: c.SecurityProfile, MaxClients: c.MaxClients, PerHour: c.PerHour, IdleLife: c.IdleLife.std(),

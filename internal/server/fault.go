@@ -19,9 +19,11 @@ type Fault struct {
 func (f Fault) Title() string { return http.StatusText(f.Status) }
 
 // fault answers with f: to a person as a page, to a program in the form of RFC
-// 6749 section 5.2.
+// 6749 section 5.2, and as problem details where the admin API is.
 func (p *public) fault(w http.ResponseWriter, r *http.Request, f Fault, page bool) {
 	switch {
+	case !page && strings.HasPrefix(r.URL.Path, p.issuerPath+"/admin/"):
+		p.writeProblem(w, f)
 	case !page:
 		writeJSON(w, f)
 	case p.showFault != nil && f.Status != http.StatusMisdirectedRequest && f.Status != http.StatusInternalServerError:
@@ -55,6 +57,27 @@ func writeJSON(w http.ResponseWriter, f Fault) {
 		panic(err) // three strings always encode
 	}
 	write(w, f.Status, "application/json", append(body, '\n'))
+}
+
+// writeProblem answers as the admin API does (RFC 9457).
+func (p *public) writeProblem(w http.ResponseWriter, f Fault) {
+	title := http.StatusText(f.Status)
+	code := strings.ReplaceAll(strings.ToLower(title), " ", "_")
+	if f.Status == http.StatusBadRequest || f.Status >= http.StatusInternalServerError {
+		code = f.Code()
+	}
+	body, err := json.Marshal(struct {
+		Type      string `json:"type"`
+		Title     string `json:"title"`
+		Status    int    `json:"status"`
+		Code      string `json:"code"`
+		Detail    string `json:"detail"`
+		RequestID string `json:"request_id"`
+	}{p.issuer + "/admin/openapi.yaml#" + code, title, f.Status, code, f.Message, w.Header().Get("X-Request-Id")})
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	write(w, f.Status, "application/problem+json", append(body, '\n'))
 }
 
 var plainPage = template.Must(template.New("fault").Parse(`<!DOCTYPE html>

@@ -3,8 +3,11 @@ package server
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gorilla/mux"
 )
@@ -61,7 +64,13 @@ type Handlers struct {
 	CheckSession http.Handler
 	Static       http.Handler
 	Logo         http.Handler // the picture of a client, under its hash
-	Picture      http.Handler // the picture of a person, under its name
+
+	// The admin API, and the text that describes it.
+	AdminSpecification http.Handler
+	AdminClients       http.Handler
+	AdminClient        http.Handler
+	AdminClientSecret  http.Handler
+	Picture            http.Handler // the picture of a person, under its name
 
 	// Fault shows a person what went wrong before any of the above was reached,
 	// such as an unknown page. Nil shows a plain page.
@@ -93,6 +102,10 @@ func Routes(h Handlers) []Route {
 		page     = []string{http.MethodGet, http.MethodHead, http.MethodPost}
 		eitherOf = []string{http.MethodGet, http.MethodPost}
 		manage   = []string{http.MethodDelete, http.MethodGet, http.MethodPut}
+
+		// Of the admin API: many things, and one of them.
+		list = page
+		one  = []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPut}
 	)
 	all := []Route{
 		{Path: "/.well-known/openid-configuration", Methods: read, Handler: h.OpenIDConfiguration, CORS: true},
@@ -115,6 +128,11 @@ func Routes(h Handlers) []Route {
 		{Path: "/oauth2/sessions/logout", Methods: eitherOf, Handler: h.EndSession, Browser: true},
 		{Path: "/oauth2/sessions/check", Methods: read, Handler: h.CheckSession, Browser: true},
 		{Path: "/userinfo", Methods: page, Handler: h.Userinfo, CORS: true},
+
+		{Path: "/admin/openapi.yaml", Methods: read, Handler: h.AdminSpecification},
+		{Path: "/admin/clients", Methods: list, Handler: h.AdminClients},
+		{Path: "/admin/clients/{client_id:" + segment + "}", Methods: one, Handler: h.AdminClient},
+		{Path: "/admin/clients/{client_id:" + segment + "}/secrets/rotate", Methods: post, Handler: h.AdminClientSecret},
 
 		{Path: "/login", Methods: page, Handler: h.Login, Browser: true},
 		{Path: "/login/second-factor", Methods: page, Handler: h.SecondFactor, Browser: true},
@@ -146,6 +164,21 @@ func Routes(h Handlers) []Route {
 		{Path: "/static/{file:(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*}", Methods: read, Handler: stripStatic(h.Static), Browser: true},
 	}
 	return slices.DeleteFunc(all, func(r Route) bool { return r.Handler == nil })
+}
+
+// segment is a part of a path that names a thing. The handler gets it decoded,
+// as the request's path value.
+const segment = `(?:[A-Za-z0-9._~:@$&+=-]|%[0-9A-F]{2})+`
+
+// plainly decodes such a part. What needs no percent-encoding must have none,
+// so that a thing has one address.
+func plainly(part string) (string, bool) {
+	decoded, err := url.PathUnescape(part)
+	if err != nil || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded, unicode.IsControl) {
+		return "", false
+	}
+	encoded := strings.NewReplacer(":", "%3A", "@", "%40", "$", "%24", "&", "%26", "+", "%2B", "=", "%3D").Replace(part)
+	return decoded, encoded == strings.ReplaceAll(url.QueryEscape(decoded), "+", "%20")
 }
 
 func stripStatic(h http.Handler) http.Handler {
@@ -197,6 +230,16 @@ func (p *public) endpoint(route Route, pattern, strip string) http.Handler {
 		handler = stripIssuer(strip, handler)
 	}
 	var inner http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, part := range mux.Vars(r) {
+			if !strings.Contains(part, "%") {
+				r.SetPathValue(name, part)
+			} else if decoded, ok := plainly(part); ok {
+				r.SetPathValue(name, decoded)
+			} else {
+				p.notFound(w, r)
+				return
+			}
+		}
 		if !slices.Contains(route.Methods, r.Method) {
 			w.Header().Set("Allow", allowed)
 			if route.CORS && r.Method == http.MethodOptions {
