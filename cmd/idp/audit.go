@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -229,10 +230,10 @@ func (a *app) auditTail() *cobra.Command {
 func (a *app) tail(ctx context.Context, d *database, q auditQuery, lines int, follow bool) error {
 	// What is committed later than it is named comes behind others: seen holds
 	// what was there already, as far back as that may happen.
-	seen := map[idp.ID]bool{}
+	seen, looked := map[idp.ID]bool{}, d.now()
 	fresh := func() ([]idp.Event, error) {
-		recent := q
-		recent.forward, recent.after = true, idp.FirstID(d.now().Add(-lateBy))
+		now, recent := d.now(), q
+		recent.forward, recent.after = true, idp.FirstID(looked.Add(-lateBy))
 		var events []idp.Event
 		err := d.events(ctx, recent, func(e idp.Event) (bool, error) {
 			if !seen[e.ID] {
@@ -241,12 +242,16 @@ func (a *app) tail(ctx context.Context, d *database, q auditQuery, lines int, fo
 			}
 			return true, nil
 		})
+		if err != nil {
+			return events, err
+		}
 		for id := range seen {
-			if id.Time().Before(d.now().Add(-2 * lateBy)) {
+			if id.Time().Before(looked.Add(-lateBy)) {
 				delete(seen, id)
 			}
 		}
-		return events, err
+		looked = now
+		return events, nil
 	}
 	if follow {
 		if _, err := fresh(); err != nil {
@@ -277,13 +282,13 @@ func (a *app) tail(ctx context.Context, d *database, q auditQuery, lines int, fo
 		case <-ticker.C:
 		}
 		events, err := fresh()
-		if ctx.Err() != nil {
+		if printed := a.printEvents(events); printed != nil {
+			return printed
+		}
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := a.printEvents(events); err != nil {
+		case err != nil && !errors.Is(err, idp.ErrUnavailable):
 			return err
 		}
 	}

@@ -87,8 +87,8 @@ func writeJSON(w io.Writer, value any) error {
 	return err
 }
 
-// escapeControls writes in JSON's own way what steers a terminal and JSON lets
-// through.
+// escapeControls writes as an escape, which quoted texts of JSON and YAML have in
+// common, what steers a terminal and their encoders let through.
 func escapeControls(text string) string {
 	if !strings.ContainsFunc(text, steers) {
 		return text
@@ -113,11 +113,16 @@ func writeYAML(w io.Writer, value any) error {
 		return err
 	}
 	var document yaml.Node
-	if err := yaml.Unmarshal(text.Bytes(), &document); err != nil {
+	if err := yaml.Unmarshal([]byte(escapeControls(text.String())), &document); err != nil {
 		return err
 	}
 	plain(&document)
-	return encodeYAML(w, &document)
+	text.Reset()
+	if err := encodeYAML(&text, &document); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, escapeControls(text.String()))
+	return err
 }
 
 func encodeYAML(w io.Writer, node *yaml.Node) error {
@@ -134,6 +139,9 @@ func encodeYAML(w io.Writer, node *yaml.Node) error {
 func plain(node *yaml.Node) {
 	if len(node.Content) > 0 || node.Kind == yaml.ScalarNode {
 		node.Style = 0
+	}
+	if strings.ContainsFunc(node.Value, steers) {
+		node.Style = yaml.DoubleQuotedStyle // the one that has escapes
 	}
 	for _, child := range node.Content {
 		plain(child)

@@ -69,6 +69,7 @@ func TestKilledNodesLoseAndDoubleNothing(t *testing.T) {
 				victims = []int{0, 1}[:nodes]
 			}
 			f.killAndRestart(t, inst, victims)
+			inst.CLI(t, "", "audit", "seal") // beside the nodes
 		}
 		h.waitFor(t, int64((crashRounds+1)*crashRoundOps))
 		stop.Store(true)
@@ -99,6 +100,7 @@ func TestKilledNodesLoseAndDoubleNothing(t *testing.T) {
 			n.Stop(t) // the last audit rows are written by now at the latest
 		}
 		checkBooks(t, inst, h)
+		inst.wantSealedOnce(t)
 	})
 }
 

@@ -381,9 +381,7 @@ func (i *Installation) CLI(t testing.TB, stdin string, args ...string) string {
 // Try runs an idp command that may fail.
 func (i *Installation) Try(t testing.TB, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := exec.Command(Binary(t), args...)
-	cmd.Env = i.environ(nil)
-	cmd.Dir = i.DataDir
+	cmd := i.command(t, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -393,6 +391,15 @@ func (i *Installation) Try(t testing.TB, stdin string, args ...string) (stdout, 
 		t.Fatal(err)
 	}
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// command is an idp command against the installation.
+func (i *Installation) command(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(Binary(t), args...)
+	cmd.Env = i.environ(nil)
+	cmd.Dir = i.DataDir
+	return cmd
 }
 
 // JSON runs an idp command with -o json and decodes what it prints.
