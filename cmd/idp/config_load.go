@@ -87,11 +87,17 @@ func loadConfig(src sources) (*Config, error) {
 	return l.config, nil
 }
 
-func load(src sources) (*loader, error) {
+// newLoader starts with the defaults.
+func newLoader() *loader {
 	config := defaultConfig()
-	l := &loader{config: &config, fields: map[string]field{}, origin: map[string]string{}, written: map[string]string{}, needIssuer: src.NeedIssuer}
+	l := &loader{config: &config, fields: map[string]field{}, origin: map[string]string{}, written: map[string]string{}}
 	l.collect(reflect.ValueOf(&config).Elem(), "")
+	return l
+}
 
+func load(src sources) (*loader, error) {
+	l := newLoader()
+	l.needIssuer = src.NeedIssuer
 	if src.File != "" {
 		if err := l.loadFile(src.File); err != nil {
 			return nil, err
