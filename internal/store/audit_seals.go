@@ -138,16 +138,16 @@ func (s *Store) EventIDs(ctx context.Context, after idp.ID, limit int) ([]idp.ID
 const selectAuditRows = `
 SELECT event_id, occurred_on, occurred_at, kind, client_id, user_id, session_id, grant_id, request_id, remote_addr, CAST(detail AS text)
 FROM audit_events
-WHERE (event_id, occurred_on) > ($1, $2) AND event_id >= $3 AND event_id <= $4
+WHERE (event_id, occurred_on) > ($1, $2) AND event_id <= $3
 ORDER BY event_id, occurred_on
-LIMIT $5`
+LIMIT $4`
 
 // AuditRows returns up to limit rows of the audit between two events, both
 // included, in order; those that come behind after, where there is one.
 func (s *Store) AuditRows(ctx context.Context, from, through idp.ID, after *idp.AuditRow, limit int) ([]idp.AuditRow, error) {
-	var behind idp.AuditRow
+	id, day := from, idp.Day(1) // behind which all of the first one's rows come
 	if after != nil {
-		behind = *after
+		id, day = after.ID, after.OccurredOn
 	}
-	return s.auditRows(ctx, selectAuditRows, behind.ID[:], max(behind.OccurredOn, 1), from[:], through[:], limit)
+	return s.auditRows(ctx, selectAuditRows, id[:], max(day, 1), through[:], limit)
 }
