@@ -69,32 +69,54 @@ func (a *app) auditKey() *cobra.Command {
 }
 
 func (a *app) auditCheckpoint() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "checkpoint",
 		Short: "Print the last checkpoint of the audit's log",
 		Long: "Prints a signed note over all that is sealed (https://c2sp.org/tlog-checkpoint). Kept elsewhere, it shows later that\n" +
-			"nothing of that was taken away or written anew: idp audit verify --checkpoint FILE.",
-		Example: "  idp audit checkpoint > /mnt/elsewhere/audit-$(date +%F).checkpoint",
-		Args:    exactly(),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			key, last, err := d.auditVerifierKey(ctx)
-			if err != nil {
-				return err
-			}
-			if last.Checkpoint == "" {
-				return errors.New("nothing is sealed yet: a server seals within a minute, and idp audit seal does at once")
-			}
-			verifier, err := audit.NewVerifier(key)
-			if err != nil {
-				return err
-			}
-			if _, err := verifier.Open(last.Checkpoint); err != nil {
-				return fmt.Errorf("the last checkpoint is forged, idp audit verify tells more: %w", err)
-			}
-			fmt.Fprint(a.Stdout, last.Checkpoint)
-			return nil
-		}),
+			"nothing of that was taken away or written anew: idp audit verify --checkpoint FILE. With --old it prints what a\n" +
+			"witness is asked with to sign it (https://c2sp.org/tlog-witness).",
+		Example: "  idp audit checkpoint > /mnt/elsewhere/audit-$(date +%F).checkpoint\n" +
+			"  idp audit checkpoint --old 1234 | curl --data-binary @- https://witness.example.com/add-checkpoint",
+		Args: exactly(),
 	}
+	old := c.Flags().Int64("old", 0, "size of the last checkpoint that a witness signed, 0 for none")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
+			last, err := d.checkpoint(ctx)
+			if err != nil {
+				return err
+			}
+			text := last.Note
+			if cmd.Flags().Changed("old") {
+				if text, err = audit.AddCheckpoint(ctx, d.store, *old, last); err != nil {
+					return err
+				}
+			}
+			_, err = fmt.Fprint(a.Stdout, text)
+			return err
+		})(cmd, args)
+	}
+	return c
+}
+
+// checkpoint returns the last checkpoint of the audit's log, if it is good.
+func (d *database) checkpoint(ctx context.Context) (audit.Checkpoint, error) {
+	key, last, err := d.auditVerifierKey(ctx)
+	if err != nil {
+		return audit.Checkpoint{}, err
+	}
+	if last.Checkpoint == "" {
+		return audit.Checkpoint{}, errors.New("nothing is sealed yet: a server seals within a minute, and idp audit seal does at once")
+	}
+	verifier, err := audit.NewVerifier(key)
+	if err != nil {
+		return audit.Checkpoint{}, err
+	}
+	c, err := verifier.Open(last.Checkpoint)
+	if err != nil {
+		err = fmt.Errorf("the last checkpoint is forged, idp audit verify tells more: %w", err)
+	}
+	return c, err
 }
 
 func (a *app) auditSeal() *cobra.Command {

@@ -16,6 +16,7 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
 	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"idp/internal/audit"
 	"idp/internal/idp"
@@ -185,6 +186,28 @@ func TestAttack_P10_Tampering(t *testing.T) {
 		seals, err := w.store.Seals(t.Context(), -1, 10)
 		require.NoError(t, err)
 		require.Len(t, seals, 4)
+		for _, seal := range seals { // what witnesses are asked with
+			old, err := w.verifier().Open(seal.Checkpoint)
+			require.NoError(t, err)
+			request, err := audit.AddCheckpoint(t.Context(), w.store, old.Size, whole)
+			require.NoError(t, err)
+			head, signed, _ := strings.Cut(request, "\n\n")
+			require.Equal(t, whole.Note, signed)
+			lines := strings.Split(head, "\n")
+			require.Equal(t, fmt.Sprintf("old %d", old.Size), lines[0])
+			var proof tlog.TreeProof
+			for _, line := range lines[1:] {
+				h, err := tlog.ParseHash(line)
+				require.NoError(t, err)
+				proof = append(proof, h)
+			}
+			require.NoError(t, tlog.CheckTree(proof, whole.Size, whole.Root, old.Size, old.Root))
+		}
+		request, err := audit.AddCheckpoint(t.Context(), w.store, 0, whole)
+		require.NoError(t, err)
+		require.Equal(t, "old 0\n\n"+whole.Note, request)
+		_, err = audit.AddCheckpoint(t.Context(), w.store, 21, whole)
+		require.Error(t, err)
 		w.exec(`CREATE TABLE kept_events AS SELECT * FROM audit_events; CREATE TABLE kept_seals AS SELECT * FROM audit_seals`)
 		restore := func() {
 			w.exec(`DELETE FROM audit_events; INSERT INTO audit_events SELECT * FROM kept_events; DELETE FROM audit_seals; INSERT INTO audit_seals SELECT * FROM kept_seals`)

@@ -16,13 +16,19 @@ type tree struct {
 	peaks []tlog.Hash // roots of the complete subtrees, the largest first
 }
 
-func (t *tree) add(leaf tlog.Hash) {
-	for n := t.size; n&1 == 1; n >>= 1 {
+func (t *tree) add(leaf tlog.Hash) { t.addSeen(leaf, func(int, tlog.Hash) {}) }
+
+// addSeen adds a leaf and shows the roots of the subtrees that it completes,
+// beginning with itself at level 0.
+func (t *tree) addSeen(hash tlog.Hash, see func(level int, hash tlog.Hash)) {
+	see(0, hash)
+	for level, n := 1, t.size; n&1 == 1; level, n = level+1, n>>1 {
 		last := len(t.peaks) - 1
-		leaf = tlog.NodeHash(t.peaks[last], leaf)
+		hash = tlog.NodeHash(t.peaks[last], hash)
 		t.peaks = t.peaks[:last]
+		see(level, hash)
 	}
-	t.peaks = append(t.peaks, leaf)
+	t.peaks = append(t.peaks, hash)
 	t.size++
 }
 

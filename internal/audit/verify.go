@@ -16,7 +16,7 @@ const sealPage = 20
 // VerifyStore is what Verify reads. Implemented by *store.Store.
 type VerifyStore interface {
 	unsealedStore
-	Seals(ctx context.Context, after int64, limit int) ([]idp.Seal, error)
+	SealReader
 }
 
 // VerifyConfig says what is verified, and against what.
