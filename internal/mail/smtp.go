@@ -80,6 +80,35 @@ func (s *SMTP) Send(ctx context.Context, m Message) (idp.MailOutcome, error) {
 	line := &dialler{smtp: s}
 	defer line.close()
 	defer context.AfterFunc(ctx, line.close)() // a server that hangs is left
+	client, err := s.client(line)
+	if err != nil {
+		return "", err
+	}
+	err = client.DialAndSendWithContext(ctx, message)
+	if message.IsDelivered() {
+		return idp.MailSent, nil // what follows is goodbye
+	}
+	return "", judge(err, m.To)
+}
+
+// Check goes as far as sending does, to the server and through TLS and the
+// credentials, and sends nothing.
+func (s *SMTP) Check(ctx context.Context) error {
+	line := &dialler{smtp: s}
+	defer line.close()
+	defer context.AfterFunc(ctx, line.close)()
+	client, err := s.client(line)
+	if err != nil {
+		return err
+	}
+	if err := client.DialWithContext(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrAway, err)
+	}
+	_ = client.Close() // goodbye
+	return nil
+}
+
+func (s *SMTP) client(line *dialler) (*gomail.Client, error) {
 	options := []gomail.Option{
 		gomail.WithPort(s.Port), gomail.WithTimeout(answerTimeout), gomail.WithHELO(s.Domain), gomail.WithTLSConfig(s.tls()),
 		gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithDialContextFunc(line.dial), gomail.WithoutNoop(),
@@ -95,13 +124,9 @@ func (s *SMTP) Send(ctx context.Context, m Message) (idp.MailOutcome, error) {
 	}
 	client, err := gomail.NewClient(s.Host, options...)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrAway, err)
+		return nil, fmt.Errorf("%w: %w", ErrAway, err)
 	}
-	err = client.DialAndSendWithContext(ctx, message)
-	if message.IsDelivered() {
-		return idp.MailSent, nil // what follows is goodbye
-	}
-	return "", judge(err, m.To)
+	return client, nil
 }
 
 // judge says what a failure means for this message and the others. A server
