@@ -38,7 +38,7 @@ func (a *app) sessionList() *cobra.Command {
 			var views []sessionView
 			for _, s := range sessions {
 				views = append(views, sessionView{
-					ID: s.ID.String(), State: sessionState(s, d.now(), d.cfg.Lifetimes.SessionIdle.std()), AuthTime: s.AuthTime, AMR: s.AMR,
+					ID: s.ID.String(), State: s.State(d.now(), d.cfg.Lifetimes.SessionIdle.std()), AuthTime: s.AuthTime, AMR: s.AMR,
 					LastSeenAt: s.LastSeenAt, ExpiresAt: s.ExpiresAt, EndedAt: s.EndedAt, RemoteAddr: s.RemoteAddr, UserAgent: s.UserAgent,
 				})
 			}
@@ -53,18 +53,6 @@ func (a *app) sessionList() *cobra.Command {
 	}
 	a.outputFlags(c)
 	return c
-}
-
-func sessionState(s idp.Session, now time.Time, idle time.Duration) string {
-	switch {
-	case !s.EndedAt.IsZero():
-		return "ended"
-	case s.Live(now, idle):
-		return "live"
-	case now.Before(s.ExpiresAt):
-		return "idle"
-	}
-	return "expired"
 }
 
 func (a *app) sessionRevoke() *cobra.Command {

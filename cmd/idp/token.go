@@ -203,7 +203,7 @@ func (d *database) inspectSession(ctx context.Context, raw string, v tokenView, 
 	v.Sub, v.Username = held.User.ID, held.User.Username
 	v.AuthTime, v.ACR, v.AMR = held.Session.AuthTime, held.Session.ACR, held.Session.AMR
 	v.IssuedAt, v.ExpiresAt = held.Session.CreatedAt, held.Session.ExpiresAt
-	state := sessionState(held.Session, d.now(), d.cfg.Lifetimes.SessionIdle.std())
+	state := held.Session.State(d.now(), d.cfg.Lifetimes.SessionIdle.std())
 	if refused := held.User.Gate(held.Session.AuthTime); refused != nil {
 		v.Reason = refused.Error()
 	} else if state != "live" {

@@ -95,3 +95,52 @@ func TestClientChangedAtTheSameTime(t *testing.T) {
 		require.Equal(t, "First", c.ClientName)
 	})
 }
+
+// People who are administrators are out of reach for whoever may not do
+// everything, and the last of them stays.
+func TestAdministratorsAreOutOfReach(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		_, err := w.CreateGroup(ctx, idp.AdminGroup, "")
+		require.NoError(t, err)
+		for _, name := range []string{"ada", "bob", "eve"} {
+			_, err := w.CreateUser(ctx, admin.UserInput{ID: name, Username: name})
+			require.NoError(t, err)
+		}
+		require.NoError(t, w.AddMember(ctx, idp.AdminGroup, "ada"))
+		limited := w.Within(idp.Authority{idp.ScopeUsers, idp.ScopeGroups, idp.ScopeRoles, idp.ScopeAdminRead})
+		before := w.events(t)
+		for name, act := range map[string]func() error{
+			"update": func() error {
+				_, err := limited.UpdateUser(ctx, "ada", func(u *admin.UserChange) { u.Profile.Email = "eve@example.com" })
+				return err
+			},
+			"password":         func() error { return limited.SetPassword(ctx, "ada", phrase) },
+			"disable":          func() error { return limited.DisableUser(ctx, "ada") },
+			"lock":             func() error { return limited.LockUser(ctx, "ada") },
+			"enable":           func() error { return limited.EnableUser(ctx, "ada") },
+			"delete":           func() error { return limited.DeleteUser(ctx, "ada") },
+			"factors":          func() error { return limited.ResetFactors(ctx, "ada") },
+			"sessions":         func() error { _, err := limited.EndSessions(ctx, "ada"); return err },
+			"session":          func() error { return limited.EndSessionOf(ctx, "ada", idp.ID{1}) },
+			"consent":          func() error { return limited.WithdrawConsent(ctx, "ada", "notes") },
+			"add themselves":   func() error { return limited.AddMember(ctx, idp.AdminGroup, "eve") },
+			"remove":           func() error { return limited.RemoveMember(ctx, idp.AdminGroup, "ada") },
+			"delete the group": func() error { return limited.DeleteGroup(ctx, idp.AdminGroup) },
+		} {
+			require.ErrorIs(t, act(), idp.ErrForbidden, name)
+		}
+		require.Equal(t, before, w.events(t))
+		require.NoError(t, limited.SetPassword(ctx, "bob", phrase))
+
+		full := w.Within(idp.Authority{idp.ScopeAdmin})
+		require.ErrorIs(t, full.RemoveMember(ctx, idp.AdminGroup, "ada"), idp.ErrConflict)
+		require.ErrorIs(t, full.DisableUser(ctx, "ada"), idp.ErrConflict)
+		require.ErrorIs(t, full.DeleteUser(ctx, "ada"), idp.ErrConflict)
+		require.NoError(t, full.AddMember(ctx, idp.AdminGroup, "bob"))
+		require.NoError(t, full.DisableUser(ctx, "ada"))
+		require.ErrorIs(t, full.DeleteUser(ctx, "bob"), idp.ErrConflict, "the other one cannot sign in")
+		require.NoError(t, full.RemoveMember(ctx, idp.AdminGroup, "ada"))
+		require.NoError(t, w.RemoveMember(ctx, idp.AdminGroup, "bob"), "the operator at the machine may")
+	})
+}

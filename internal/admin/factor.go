@@ -35,6 +35,9 @@ func (s *Service) ResetFactors(ctx context.Context, idOrUsername string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.mayRuleUser(ctx, u.ID); err != nil {
+		return err
+	}
 	now := s.now()
 	if err := s.store.RemoveFactors(ctx, u.ID, now, s.event(ctx, now, idp.EventUserFactorsReset, u.ID)); err != nil {
 		return fmt.Errorf("admin: reset factors: %w", err)

@@ -32,6 +32,9 @@ func (s *Service) CreateGroup(ctx context.Context, name, description string) (id
 	if err := f.err(); err != nil {
 		return idp.Group{}, err
 	}
+	if err := s.mayRuleGroup(name); err != nil {
+		return idp.Group{}, err
+	}
 	now := s.now()
 	g := idp.Group{Name: name, Description: description, CreatedAt: now}
 	event := with(s.event(ctx, now, idp.EventGroupChanged, name), "change", "created")
@@ -60,6 +63,9 @@ func (s *Service) DeleteGroup(ctx context.Context, name string) error {
 	if err := s.groupExists(ctx, name); err != nil {
 		return err
 	}
+	if name == idp.AdminGroup && s.authority != nil {
+		return fmt.Errorf("the group %s is deleted at the machine only: %w", name, idp.ErrForbidden)
+	}
 	if err := s.directory.Refresh(ctx); err != nil {
 		return fmt.Errorf("admin: delete a group: %w", err)
 	}
@@ -78,6 +84,19 @@ func (s *Service) DeleteGroup(ctx context.Context, name string) error {
 		return fmt.Errorf("admin: delete a group: %w", err)
 	}
 	return nil
+}
+
+// Group returns a group.
+func (s *Service) Group(ctx context.Context, name string) (idp.Group, error) {
+	groups, err := s.Groups(ctx)
+	if err != nil {
+		return idp.Group{}, err
+	}
+	i := slices.IndexFunc(groups, func(g idp.Group) bool { return g.Name == name })
+	if i < 0 {
+		return idp.Group{}, missing("group", name)
+	}
+	return groups[i], nil
 }
 
 // Members returns who is in a group.
@@ -100,7 +119,16 @@ func (s *Service) AddMember(ctx context.Context, group, idOrUsername string) err
 // RemoveMember takes a user out of a group. What the group opened is shut at
 // the user's next request to the issuer.
 func (s *Service) RemoveMember(ctx context.Context, group, idOrUsername string) error {
-	return s.changeMember(ctx, group, idOrUsername, "member_removed", s.store.RemoveMember)
+	remove := s.store.RemoveMember
+	if group == idp.AdminGroup {
+		remove = func(ctx context.Context, group, userID string, event idp.Event) error {
+			if err := s.mayGo(ctx, userID); err != nil {
+				return err
+			}
+			return s.store.RemoveMember(ctx, group, userID, event)
+		}
+	}
+	return s.changeMember(ctx, group, idOrUsername, "member_removed", remove)
 }
 
 func (s *Service) changeMember(ctx context.Context, group, idOrUsername, change string,
@@ -111,6 +139,9 @@ func (s *Service) changeMember(ctx context.Context, group, idOrUsername, change 
 		return err
 	}
 	if err := s.groupExists(ctx, group); err != nil {
+		return err
+	}
+	if err := s.mayRuleGroup(group); err != nil {
 		return err
 	}
 	event := with(s.event(ctx, s.now(), idp.EventGroupChanged, group), "change", change)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -102,26 +101,6 @@ func New(cfg Config) *Service {
 		issuer: cfg.Issuer, actor: cfg.Actor, clock: cfg.Now,
 		attributes: cfg.Attributes, clientKeys: cfg.ClientKeys, signingKeys: cfg.SigningKeys,
 	}
-}
-
-// Within returns the service for somebody whose authority is limited. It
-// refuses, by idp.ErrForbidden, to let them rule over what may do more than
-// they may: they could make themselves more by it.
-func (s *Service) Within(a idp.Authority) *Service {
-	limited := *s
-	limited.authority = a
-	return &limited
-}
-
-// mayRule refuses a client that has scopes of the admin API which the caller
-// does not hold.
-func (s *Service) mayRule(m idp.ClientMetadata) error {
-	for _, scope := range strings.Fields(m.Scope) {
-		if idp.IsAdminScope(scope) && !s.authority.Holds(scope) {
-			return fmt.Errorf("the client has the scope %s, which you do not hold: %w", scope, idp.ErrForbidden)
-		}
-	}
-	return nil
 }
 
 func (s *Service) now() time.Time { return idp.Instant(s.clock()) }

@@ -45,10 +45,33 @@ func (s *Service) EndSession(ctx context.Context, id idp.ID) error {
 	return nil
 }
 
+// EndSessionOf is EndSession for a session of that user; another one's is
+// idp.ErrNotFound.
+func (s *Service) EndSessionOf(ctx context.Context, idOrUsername string, id idp.ID) error {
+	u, err := s.User(ctx, idOrUsername)
+	if err != nil {
+		return err
+	}
+	if err := s.mayRuleUser(ctx, u.ID); err != nil {
+		return err
+	}
+	sessions, err := s.store.Sessions(ctx, u.ID)
+	if err != nil {
+		return fmt.Errorf("admin: list sessions: %w", err)
+	}
+	if !slices.ContainsFunc(sessions, func(session idp.Session) bool { return session.ID == id }) {
+		return missing("session", id.String())
+	}
+	return s.EndSession(ctx, id)
+}
+
 // EndSessions signs a user out everywhere and returns how many sessions ended.
 func (s *Service) EndSessions(ctx context.Context, idOrUsername string) (int64, error) {
 	u, err := s.User(ctx, idOrUsername)
 	if err != nil {
+		return 0, err
+	}
+	if err := s.mayRuleUser(ctx, u.ID); err != nil {
 		return 0, err
 	}
 	now := s.now()
@@ -91,6 +114,9 @@ func (s *Service) Consents(ctx context.Context, idOrUsername string) ([]idp.Cons
 func (s *Service) WithdrawConsent(ctx context.Context, idOrUsername, clientID string) error {
 	u, err := s.User(ctx, idOrUsername)
 	if err != nil {
+		return err
+	}
+	if err := s.mayRuleUser(ctx, u.ID); err != nil {
 		return err
 	}
 	consents, err := s.store.Consents(ctx, u.ID)

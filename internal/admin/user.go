@@ -198,6 +198,9 @@ func (s *Service) UpdateUser(ctx context.Context, idOrUsername string, change fu
 	if err := f.err(); err != nil {
 		return idp.User{}, err
 	}
+	if err := s.mayRuleUser(ctx, u.ID); err != nil {
+		return idp.User{}, err
+	}
 	fields := changedFields(u.Profile, altered.Profile)
 	for _, name := range changedFields(u.Attributes, altered.Attributes) {
 		fields = append(fields, "attributes."+name)
@@ -226,6 +229,9 @@ func (s *Service) RemovePicture(ctx context.Context, idOrUsername string) error 
 	if err != nil || u.PictureID.IsZero() {
 		return err
 	}
+	if err := s.mayRuleUser(ctx, u.ID); err != nil {
+		return err
+	}
 	if err := s.store.SetPicture(ctx, u.ID, nil, s.event(ctx, s.now(), idp.EventUserUpdated, u.ID, "picture")); err != nil {
 		return fmt.Errorf("admin: remove a picture: %w", err)
 	}
@@ -237,6 +243,9 @@ func (s *Service) RemovePicture(ctx context.Context, idOrUsername string) error 
 func (s *Service) SetPassword(ctx context.Context, idOrUsername string, password idp.Secret) error {
 	u, err := s.User(ctx, idOrUsername)
 	if err != nil {
+		return err
+	}
+	if err := s.mayRuleUser(ctx, u.ID); err != nil {
 		return err
 	}
 	if password == "" {
@@ -275,6 +284,14 @@ func (s *Service) setState(ctx context.Context, idOrUsername string, state idp.U
 	if err != nil {
 		return err
 	}
+	if err := s.mayRuleUser(ctx, u.ID); err != nil {
+		return err
+	}
+	if state != idp.UserActive {
+		if err := s.mayGo(ctx, u.ID); err != nil {
+			return err
+		}
+	}
 	if u.State == idp.UserInvited && state != idp.UserDisabled {
 		return idp.Invalid("user", "is invited: there is no account to let in yet")
 	}
@@ -296,6 +313,9 @@ func (s *Service) setState(ctx context.Context, idOrUsername string, state idp.U
 func (s *Service) DeleteUser(ctx context.Context, idOrUsername string) error {
 	u, err := s.User(ctx, idOrUsername)
 	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.mayRuleUser(ctx, u.ID), s.mayGo(ctx, u.ID)); err != nil {
 		return err
 	}
 	if err := s.store.DeleteUser(ctx, u.ID, s.event(ctx, s.now(), idp.EventUserDeleted, u.ID)); err != nil {

@@ -12,6 +12,15 @@ const (
 	ScopeAdminRead   = "idp.admin.read" // reading everything
 	ScopeClients     = "idp.clients"
 	ScopeClientsRead = "idp.clients.read"
+	ScopeUsers       = "idp.users"
+	ScopeUsersRead   = "idp.users.read"
+	ScopeGroups      = "idp.groups"
+	ScopeGroupsRead  = "idp.groups.read"
+	ScopeRoles       = "idp.roles"
+	ScopeRolesRead   = "idp.roles.read"
+	// ScopeResources is for the APIs that take tokens of this issuer.
+	ScopeResources     = "idp.resources"
+	ScopeResourcesRead = "idp.resources.read"
 )
 
 // adminScopePrefix begins every scope of the admin API, those that are yet to
@@ -40,6 +49,14 @@ func AdminResource(issuer string) *Resource {
 				{Name: ScopeAdminRead, Description: "See everything that is managed here"},
 				{Name: ScopeClients, Description: "Manage applications"},
 				{Name: ScopeClientsRead, Description: "See applications"},
+				{Name: ScopeUsers, Description: "Manage people and their sessions"},
+				{Name: ScopeUsersRead, Description: "See people and their sessions"},
+				{Name: ScopeGroups, Description: "Manage groups and who is in them"},
+				{Name: ScopeGroupsRead, Description: "See groups and who is in them"},
+				{Name: ScopeRoles, Description: "Manage roles and who holds them"},
+				{Name: ScopeRolesRead, Description: "See roles"},
+				{Name: ScopeResources, Description: "Manage APIs"},
+				{Name: ScopeResourcesRead, Description: "See APIs"},
 			},
 			AccessTokenFormat: FormatJWT,
 		},

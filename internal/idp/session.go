@@ -24,6 +24,20 @@ func (s *Session) Live(now time.Time, idle time.Duration) bool {
 	return s.EndedAt.IsZero() && Begun(s.CreatedAt, now) && now.Before(s.ExpiresAt) && now.Before(s.LastSeenAt.Add(idle))
 }
 
+// State is what has become of the session at now: live, idle for too long,
+// ended or expired.
+func (s *Session) State(now time.Time, idle time.Duration) string {
+	switch {
+	case !s.EndedAt.IsZero():
+		return "ended"
+	case s.Live(now, idle):
+		return "live"
+	case now.Before(s.ExpiresAt):
+		return "idle"
+	}
+	return "expired"
+}
+
 // Consent is what a person allowed a client. One row per pair; it grows as
 // more is allowed, and withdrawing it kills what was issued under it.
 type Consent struct {
