@@ -256,7 +256,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		registers, manages = http.HandlerFunc(n.register.Register), http.HandlerFunc(n.register.Manage)
 	}
 
-	api := adminapi.New(adminapi.Config{Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Admin: d.admin})
+	api := adminapi.New(adminapi.Config{Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Admin: d.admin, SessionIdle: cfg.Lifetimes.SessionIdle.std(), Now: d.now})
 
 	n.handler, err = server.NewHandler(server.HandlerConfig{
 		Issuer: cfg.Issuer,
@@ -308,6 +308,23 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			AdminClients:       http.HandlerFunc(api.Clients),
 			AdminClient:        http.HandlerFunc(api.Client),
 			AdminClientSecret:  http.HandlerFunc(api.ClientSecret),
+			AdminUsers:         http.HandlerFunc(api.Users),
+			AdminUser:          http.HandlerFunc(api.User),
+			AdminUserPassword:  http.HandlerFunc(api.UserPassword),
+			AdminUserFactors:   http.HandlerFunc(api.UserFactors),
+			AdminUserSessions:  http.HandlerFunc(api.UserSessions),
+			AdminUserSession:   http.HandlerFunc(api.UserSession),
+			AdminUserConsents:  http.HandlerFunc(api.UserConsents),
+			AdminUserConsent:   http.HandlerFunc(api.UserConsent),
+			AdminGroups:        http.HandlerFunc(api.Groups),
+			AdminGroup:         http.HandlerFunc(api.Group),
+			AdminGroupMembers:  http.HandlerFunc(api.GroupMembers),
+			AdminGroupMember:   http.HandlerFunc(api.GroupMember),
+			AdminRoles:         http.HandlerFunc(api.Roles),
+			AdminRole:          http.HandlerFunc(api.Role),
+			AdminRoleMember:    http.HandlerFunc(api.RoleMember),
+			AdminResources:     http.HandlerFunc(api.Resources),
+			AdminResource:      http.HandlerFunc(api.Resource),
 
 			Static:  browser.Static(),
 			Logo:    http.HandlerFunc(browser.ServeLogo),

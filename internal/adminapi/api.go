@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	_ "embed"
 
@@ -35,6 +36,9 @@ type Config struct {
 	Sealer  Sealer
 	Secrets Secrets
 	Admin   *admin.Service
+	// SessionIdle is how long a session lives that nobody uses.
+	SessionIdle time.Duration
+	Now         func() time.Time
 }
 
 // API answers the routes below /admin.

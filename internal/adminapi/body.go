@@ -54,6 +54,36 @@ func (c *call) object() (map[string]json.RawMessage, error) {
 	return parseObject(data)
 }
 
+// input reads a body that is one JSON object into a struct. Members named in
+// passed are the server's to say: they may be sent back.
+func (c *call) input(into any, passed ...string) error {
+	members, err := c.object()
+	if err != nil {
+		return err
+	}
+	for _, name := range passed {
+		delete(members, name)
+	}
+	return decode(members, into)
+}
+
+// patched applies the patch in the body to a document and reads the result
+// into a struct, as input does.
+func (c *call) patched(document, into any, passed ...string) error {
+	apply, err := c.patch()
+	if err != nil {
+		return err
+	}
+	members, err := apply(document)
+	if err != nil {
+		return err
+	}
+	for _, name := range passed {
+		delete(members, name)
+	}
+	return decode(members, into)
+}
+
 // parseObject takes a JSON object apart. A member that is there twice is
 // refused: two readers could take different ones (RFC 8259 section 4). One that
 // is null counts as left out.
@@ -101,10 +131,12 @@ func decode(members map[string]json.RawMessage, into any) error {
 		}
 		one, err := json.Marshal(map[string]json.RawMessage{name: members[name]})
 		if err == nil {
-			err = json.Unmarshal(one, into)
+			decoder := json.NewDecoder(bytes.NewReader(one))
+			decoder.DisallowUnknownFields() // also below
+			err = decoder.Decode(into)
 		}
 		if err != nil {
-			return invalidMember(name, "is of the wrong type")
+			return invalidMember(name, "is of the wrong type, or holds what is not known here")
 		}
 	}
 	return nil

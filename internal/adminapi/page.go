@@ -82,14 +82,20 @@ func cut[T any](c *call, p page, all []T, name func(T) string) ([]T, map[string]
 	if end == len(all) {
 		return all[begin:], nil, nil
 	}
-	sealed, err := c.api.Sealer.Seal(pagePurpose, []byte(name(all[end-1])), p.bound)
+	header, err := c.next(p, name(all[end-1]))
+	return all[begin:end], header, err
+}
+
+// next is the header that leads to the page after one that ends with last.
+func (c *call) next(p page, last string) (map[string]string, error) {
+	sealed, err := c.api.Sealer.Seal(pagePurpose, []byte(last), p.bound)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	query := url.Values{"page_size": {strconv.Itoa(p.size)}, "page_token": {base64.RawURLEncoding.EncodeToString(sealed)}}
 	for filter := range p.filter {
 		query.Set(filter, p.filter.Get(filter))
 	}
-	next := c.api.Issuer + c.URL.Path + "?" + query.Encode()
-	return all[begin:end], map[string]string{"Link": "<" + next + `>; rel="next"`}, nil // RFC 8288
+	next := c.api.Issuer + c.URL.EscapedPath() + "?" + query.Encode()
+	return map[string]string{"Link": "<" + next + `>; rel="next"`}, nil // RFC 8288
 }

@@ -70,6 +70,23 @@ type Handlers struct {
 	AdminClients       http.Handler
 	AdminClient        http.Handler
 	AdminClientSecret  http.Handler
+	AdminUsers         http.Handler
+	AdminUser          http.Handler
+	AdminUserPassword  http.Handler
+	AdminUserFactors   http.Handler
+	AdminUserSessions  http.Handler
+	AdminUserSession   http.Handler
+	AdminUserConsents  http.Handler
+	AdminUserConsent   http.Handler
+	AdminGroups        http.Handler
+	AdminGroup         http.Handler
+	AdminGroupMembers  http.Handler
+	AdminGroupMember   http.Handler
+	AdminRoles         http.Handler
+	AdminRole          http.Handler
+	AdminRoleMember    http.Handler
+	AdminResources     http.Handler
+	AdminResource      http.Handler
 	Picture            http.Handler // the picture of a person, under its name
 
 	// Fault shows a person what went wrong before any of the above was reached,
@@ -103,9 +120,12 @@ func Routes(h Handlers) []Route {
 		eitherOf = []string{http.MethodGet, http.MethodPost}
 		manage   = []string{http.MethodDelete, http.MethodGet, http.MethodPut}
 
-		// Of the admin API: many things, and one of them.
-		list = page
-		one  = []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPut}
+		// Of the admin API: many things, one of them, one that is not changed, and
+		// whether one belongs to another.
+		list   = page
+		one    = []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPut}
+		remove = []string{http.MethodDelete, http.MethodGet, http.MethodHead}
+		member = []string{http.MethodDelete, http.MethodPut}
 	)
 	all := []Route{
 		{Path: "/.well-known/openid-configuration", Methods: read, Handler: h.OpenIDConfiguration, CORS: true},
@@ -133,6 +153,23 @@ func Routes(h Handlers) []Route {
 		{Path: "/admin/clients", Methods: list, Handler: h.AdminClients},
 		{Path: "/admin/clients/{client_id:" + segment + "}", Methods: one, Handler: h.AdminClient},
 		{Path: "/admin/clients/{client_id:" + segment + "}/secrets/rotate", Methods: post, Handler: h.AdminClientSecret},
+		{Path: "/admin/users", Methods: list, Handler: h.AdminUsers},
+		{Path: "/admin/users/{user_id:" + segment + "}", Methods: []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch}, Handler: h.AdminUser},
+		{Path: "/admin/users/{user_id:" + segment + "}/password", Methods: []string{http.MethodPut}, Handler: h.AdminUserPassword},
+		{Path: "/admin/users/{user_id:" + segment + "}/factors", Methods: remove, Handler: h.AdminUserFactors},
+		{Path: "/admin/users/{user_id:" + segment + "}/sessions", Methods: remove, Handler: h.AdminUserSessions},
+		{Path: "/admin/users/{user_id:" + segment + "}/sessions/{sid:" + segment + "}", Methods: []string{http.MethodDelete}, Handler: h.AdminUserSession},
+		{Path: "/admin/users/{user_id:" + segment + "}/consents", Methods: read, Handler: h.AdminUserConsents},
+		{Path: "/admin/users/{user_id:" + segment + "}/consents/{client_id:" + segment + "}", Methods: []string{http.MethodDelete}, Handler: h.AdminUserConsent},
+		{Path: "/admin/groups", Methods: list, Handler: h.AdminGroups},
+		{Path: "/admin/groups/{group:" + segment + "}", Methods: remove, Handler: h.AdminGroup},
+		{Path: "/admin/groups/{group:" + segment + "}/members", Methods: read, Handler: h.AdminGroupMembers},
+		{Path: "/admin/groups/{group:" + segment + "}/members/{user_id:" + segment + "}", Methods: member, Handler: h.AdminGroupMember},
+		{Path: "/admin/roles", Methods: list, Handler: h.AdminRoles},
+		{Path: "/admin/roles/{role:" + segment + "}", Methods: one, Handler: h.AdminRole},
+		{Path: "/admin/roles/{role:" + segment + "}/members/{user_id:" + segment + "}", Methods: member, Handler: h.AdminRoleMember},
+		{Path: "/admin/resources", Methods: list, Handler: h.AdminResources},
+		{Path: "/admin/resources/{audience:" + segment + "}", Methods: one, Handler: h.AdminResource},
 
 		{Path: "/login", Methods: page, Handler: h.Login, Browser: true},
 		{Path: "/login/second-factor", Methods: page, Handler: h.SecondFactor, Browser: true},
@@ -273,7 +310,9 @@ func stripIssuer(path string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner := r.Clone(r.Context())
 		inner.URL.Path = "/" + strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, path), "/")
-		inner.URL.RawPath = ""
+		if r.URL.RawPath != "" {
+			inner.URL.RawPath = "/" + strings.TrimPrefix(strings.TrimPrefix(r.URL.RawPath, path), "/")
+		}
 		h.ServeHTTP(w, inner)
 	})
 }

@@ -13,7 +13,11 @@ func TestAttack_P_AdminAPI(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
 		w := newAdminWorld(t, engine, map[string]string{"IDP_REGISTRATION_MODE": "open", "IDP_REGISTRATION_PER_HOUR": "10000"})
 		victim := w.call(t, w.root, "POST", "/admin/clients", newClient).wantStatus(t, 201)["client_id"].(string)
-		values := map[string]string{"client_id": victim}
+		api := w.NewResource(t, []string{"read"})
+		w.CLI(t, "", "role", "create", "clerk")
+		values := map[string]string{
+			"client_id": victim, "user_id": w.employee.Sub, "group": "idp-admins", "role": "clerk", "audience": api, "sid": "AAAAAAAAAAAAAAAAAAAAAA",
+		}
 		reads := func(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 		// each runs a check on every method of every route but the one that is
 		// public text.
@@ -31,8 +35,7 @@ func TestAttack_P_AdminAPI(t *testing.T) {
 
 		t.Run("P01_NoRouteWithoutTheRight", func(t *testing.T) {
 			inst := w.Installation
-			audience := inst.NewResource(t, []string{"read"})
-			elsewhere := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", audience, "--scope", "read")
+			elsewhere := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", api, "--scope", "read")
 			gone := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", inst.Issuer+"/admin", "--scope", "idp.admin")
 			plain := inst.WebClient(t)
 			Settle()
@@ -57,19 +60,22 @@ func TestAttack_P_AdminAPI(t *testing.T) {
 					})
 				})
 			}
-			for name, refused := range map[string]struct {
-				token  string
-				writes bool // only these are refused
+			never := func(string, string) bool { return false }
+			for name, limited := range map[string]struct {
+				token string
+				may   func(method, path string) bool
 			}{
-				"no scope": {w.token(t, w.scopeless), false}, "somebody who is no administrator": {stranger.Access, false},
-				"reading all": {w.token(t, w.reader), true}, "reading the area": {w.token(t, w.clientsReader), true},
+				"no scope":                         {w.token(t, w.scopeless), never},
+				"somebody who is no administrator": {stranger.Access, never},
+				"reading all":                      {w.token(t, w.reader), func(method, _ string) bool { return reads(method) }},
+				"reading the area":                 {w.token(t, w.clientsReader), func(method, path string) bool { return reads(method) && strings.HasPrefix(path, "/admin/clients") }},
 			} {
 				t.Run(name, func(t *testing.T) {
 					each(t, func(t *testing.T, method, path string) {
-						a := w.call(t, refused.token, method, path, "")
-						if refused.writes && reads(method) {
+						a := w.call(t, limited.token, method, path, "")
+						if limited.may(method, path) {
 							if a.Status != 200 {
-								t.Errorf("%s %s: %d, may be read", method, path, a.Status)
+								t.Errorf("%s %s: %d, may be read: %s", method, path, a.Status, a.Body)
 							}
 							return
 						}
@@ -79,6 +85,15 @@ func TestAttack_P_AdminAPI(t *testing.T) {
 					})
 				})
 			}
+			area := w.token(t, w.clients)
+			each(t, func(t *testing.T, method, path string) {
+				if strings.HasPrefix(path, "/admin/clients") {
+					return
+				}
+				if a := w.call(t, area, method, path, ""); a.Status != 403 {
+					t.Errorf("%s %s: another area's scope: %d", method, path, a.Status)
+				}
+			})
 			each(t, func(t *testing.T, method, path string) {
 				if a := w.call(t, "", method, path+"?access_token="+w.root, ""); a.Status != 400 {
 					t.Errorf("%s %s: a token in the URL: %d", method, path, a.Status)
@@ -105,6 +120,52 @@ func TestAttack_P_AdminAPI(t *testing.T) {
 			w.CLI(t, "", "user", "disable", w.officer.Username)
 			w.call(t, person.Access, "GET", "/admin/clients", "").refused(t, 401, "invalid_token")
 			w.CLI(t, "", "user", "enable", w.officer.Username)
+		})
+
+		t.Run("P02_AdministratorsAreOutOfReach", func(t *testing.T) {
+			const merge = "application/merge-patch+json"
+			service := func(scope string) string {
+				made := w.call(t, w.root, "POST", "/admin/clients", `{"grant_types":["client_credentials"],"audience":["`+w.Issuer+`/admin"],"scope":"`+scope+`"}`).wantStatus(t, 201)
+				return w.token(t, Client{ID: made["client_id"].(string), Secret: made["client_secret"].(string)})
+			}
+			people, sets := service("idp.users"), service("idp.groups idp.roles")
+			officer, employee := "/admin/users/"+w.officer.Sub, "/admin/users/"+w.employee.Sub
+			before := w.call(t, w.root, "GET", officer, "").Body
+			for _, try := range []struct{ method, path, body string }{
+				{"PATCH", officer, `{"email":"me@evil.example"}`},
+				{"PATCH", officer, `{"state":"disabled"}`},
+				{"PATCH", officer, `{"state":"locked"}`},
+				{"DELETE", officer, ""},
+				{"DELETE", officer + "/factors", ""},
+				{"DELETE", officer + "/sessions", ""},
+				{"DELETE", officer + "/sessions/" + values["sid"], ""},
+				{"DELETE", officer + "/consents/" + w.app.ID, ""},
+				{"PUT", officer + "/password", `{"password":"correct horse battery staple"}`},
+			} {
+				a := w.call(t, people, try.method, try.path, try.body, "Content-Type", map[bool]string{true: merge, false: "application/json"}[try.method == "PATCH"])
+				a.refused(t, 403, "beyond_authority")
+			}
+			for _, try := range []struct{ method, path, body string }{
+				{"PUT", "/admin/groups/idp-admins/members/" + w.employee.Sub, ""},
+				{"DELETE", "/admin/groups/idp-admins/members/" + w.officer.Sub, ""},
+				{"DELETE", "/admin/groups/idp-admins", ""},
+			} {
+				w.call(t, sets, try.method, try.path, try.body).refused(t, 403, "beyond_authority")
+			}
+			w.call(t, people, "PATCH", employee, `{"groups":["idp-admins"],"roles":["clerk"]}`, "Content-Type", merge).wantStatus(t, 200)
+			if got := w.call(t, w.root, "GET", employee, "").JSON(t); got["groups"] != nil || got["roles"] != nil {
+				t.Errorf("%v", got)
+			}
+			// The last administrator stays, whoever asks.
+			w.call(t, w.root, "DELETE", "/admin/groups/idp-admins/members/"+w.officer.Sub, "").refused(t, 409, "conflict")
+			w.call(t, w.root, "PATCH", officer, `{"state":"disabled"}`, "Content-Type", merge).refused(t, 409, "conflict")
+			w.call(t, w.root, "DELETE", officer, "").refused(t, 409, "conflict")
+			w.call(t, w.root, "DELETE", "/admin/groups/idp-admins", "").refused(t, 403, "beyond_authority")
+			if after := w.call(t, w.root, "GET", officer, "").Body; after != before {
+				t.Errorf("changed all the same:\n%s\n%s", before, after)
+			}
+			w.call(t, w.root, "PUT", "/admin/groups/idp-admins/members/"+w.employee.Sub, "").wantStatus(t, 204)
+			w.call(t, w.root, "DELETE", "/admin/groups/idp-admins/members/"+w.employee.Sub, "").wantStatus(t, 204)
 		})
 
 		t.Run("P05_NobodyHandsOutMore", func(t *testing.T) {

@@ -1,0 +1,129 @@
+package adminapi
+
+import (
+	"net/http"
+	"net/url"
+
+	"idp/internal/idp"
+)
+
+// Resources answers /admin/resources.
+func (a *API) Resources(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, map[string]operation{
+		http.MethodGet:  {idp.ScopeResourcesRead, listResources},
+		http.MethodPost: {idp.ScopeResources, createResource},
+	})
+}
+
+// Resource answers /admin/resources/{audience}.
+func (a *API) Resource(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, map[string]operation{
+		http.MethodGet:    {idp.ScopeResourcesRead, getResource},
+		http.MethodPut:    {idp.ScopeResources, replaceResource},
+		http.MethodPatch:  {idp.ScopeResources, patchResource},
+		http.MethodDelete: {idp.ScopeResources, deleteResource},
+	})
+}
+
+// resourceInput is a resource as a caller writes it.
+type resourceInput struct {
+	Audience string `json:"audience"`
+	idp.ResourceMetadata
+}
+
+func listResources(c *call) (answer, error) {
+	p, err := c.page("resources")
+	if err != nil {
+		return answer{}, err
+	}
+	all, err := c.admin.Resources(c.Context())
+	if err != nil {
+		return answer{}, err
+	}
+	return listed(c, p, all, func(r idp.Resource) string { return r.Audience })
+}
+
+func createResource(c *call) (answer, error) {
+	var in resourceInput
+	if err := c.input(&in); err != nil {
+		return answer{}, err
+	}
+	made, err := c.admin.CreateResource(c.Context(), in.Audience, in.ResourceMetadata)
+	if err != nil {
+		return answer{}, err
+	}
+	return c.created(made, "resources", made.Audience), nil
+}
+
+func getResource(c *call) (answer, error) {
+	found, err := c.admin.Resource(c.Context(), c.PathValue("audience"))
+	if err != nil {
+		return answer{}, err
+	}
+	return shown(found), nil
+}
+
+func replaceResource(c *call) (answer, error) {
+	return c.changeResource(func(idp.Resource) (in resourceInput, err error) { return in, c.input(&in) })
+}
+
+func patchResource(c *call) (answer, error) {
+	return c.changeResource(func(before idp.Resource) (in resourceInput, err error) { return in, c.patched(before, &in) })
+}
+
+func (c *call) changeResource(read func(before idp.Resource) (resourceInput, error)) (answer, error) {
+	before, err := c.admin.Resource(c.Context(), c.PathValue("audience"))
+	if err != nil {
+		return answer{}, err
+	}
+	if err := c.unchanged(etag(before)); err != nil {
+		return answer{}, err
+	}
+	in, err := read(before)
+	if err != nil {
+		return answer{}, err
+	}
+	if in.Audience != "" && in.Audience != before.Audience {
+		return answer{}, invalidMember("audience", "is another one than the address names")
+	}
+	after, err := c.admin.UpdateResource(c.Context(), before.Audience, func(m *idp.ResourceMetadata) { *m = in.ResourceMetadata })
+	if err != nil {
+		return answer{}, err
+	}
+	return shown(after), nil
+}
+
+func deleteResource(c *call) (answer, error) {
+	found, err := c.admin.Resource(c.Context(), c.PathValue("audience"))
+	if err != nil {
+		return answer{}, err
+	}
+	if err := c.unchanged(etag(found)); err != nil {
+		return answer{}, err
+	}
+	return gone(c.admin.DeleteResource(c.Context(), found.Audience))
+}
+
+// shown answers with a thing as it is.
+func shown(body any) answer { return answer{status: http.StatusOK, body: body, etag: etag(body)} }
+
+// created answers with a thing that was made just now, and says where it is.
+func (c *call) created(body any, place ...string) answer {
+	location := c.api.Issuer + "/admin"
+	for _, part := range place {
+		location += "/" + url.PathEscape(part)
+	}
+	return answer{status: http.StatusCreated, body: body, etag: etag(body), header: map[string]string{"Location": location}}
+}
+
+// gone answers that there is nothing to tell.
+func gone(err error) (answer, error) { return answer{status: http.StatusNoContent}, err }
+
+// listed answers with a page of a whole list.
+func listed[T any](c *call, p page, all []T, name func(T) string) (answer, error) {
+	part, header, err := cut(c, p, all, name)
+	if part == nil {
+		part = []T{}
+	}
+	return answer{status: http.StatusOK, body: part, header: header}, err
+}
