@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -19,7 +20,7 @@ import (
 )
 
 // sources is where a configuration comes from, weakest first: the file, the
-// environment, the flags.
+// credentials of systemd, the environment, the flags.
 type sources struct {
 	File  string            // path of the YAML file; empty for none
 	Env   []string          // as os.Environ gives it
@@ -103,6 +104,7 @@ func load(src sources) (*loader, error) {
 			return nil, err
 		}
 	}
+	l.loadCredentials(src.Env)
 	l.loadEnv(src.Env)
 	for _, key := range l.order {
 		if text, ok := src.Flags[key]; ok {
@@ -266,6 +268,30 @@ func (l *loader) loadEnv(environ []string) {
 			continue
 		}
 		l.faults = append(l.faults, fault{Where: name, Reason: "is no variable of idp" + didYouMean(name, slices.Sorted(maps.Keys(names)))})
+	}
+}
+
+// loadCredentials takes the secrets that systemd hands over: a credential with
+// the name of a secret's key stands for its file.
+func (l *loader) loadCredentials(environ []string) {
+	directory := ""
+	for _, entry := range environ {
+		if value, ok := strings.CutPrefix(entry, "CREDENTIALS_DIRECTORY="); ok {
+			directory = value
+		}
+	}
+	if directory == "" {
+		return
+	}
+	for _, key := range l.order {
+		name, file := strings.CutSuffix(key, "_file")
+		if _, ok := l.fields[name]; !file || !ok || !l.isSecret(name) {
+			continue
+		}
+		path := filepath.Join(directory, name)
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			l.set(key, path, "credential "+name)
+		}
 	}
 }
 

@@ -258,6 +258,37 @@ func TestConfigSecretsFromFiles(t *testing.T) {
 	}
 }
 
+// Credentials of systemd count like the files of secrets: more than what the
+// YAML file names, and not beside a value.
+func TestConfigSecretsFromCredentials(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("database_url", "postgres://idp:p%40ss@db/idp\n")
+	write("mail.password", "hunter22\n")
+	write("listen", "127.0.0.1:1") // no secret's name
+	file := write("idp.yaml", "database_url_file: elsewhere\nmail:\n  host: mail.example.com\n  from: idp@example.com\n  username: idp\n")
+	src := sources{File: file, Env: []string{"CREDENTIALS_DIRECTORY=" + dir}}
+	cfg, err := loadConfig(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Database() != "postgres://idp:p%40ss@db/idp" || cfg.Mail.Password.Reveal() != "hunter22" || cfg.Listen != ":8080" || cfg.MasterKeyFile != "" {
+		t.Errorf("%q, listen %q, master key %q", cfg.Database(), cfg.Listen, cfg.MasterKeyFile)
+	}
+	src.Env = append(src.Env, "IDP_DATABASE_URL=sqlite:x.db")
+	want := []string{"credential database_url: database_url_file: is set together with database_url (IDP_DATABASE_URL): set one of the two"}
+	if diff := cmp.Diff(want, faultsOf(t, src)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestIssuer(t *testing.T) {
 	t.Parallel()
 	for issuer, wantFault := range map[string]string{

@@ -60,6 +60,7 @@ var doors = map[string]string{
 	"github.com/wneessen/go-mail":              "internal/mail",
 	"golang.org/x/mod/sumdb":                   "internal/audit",
 	"github.com/spf13/cobra":                   "cmd/idp",
+	"github.com/coreos/go-systemd/v22":         "cmd/idp",
 	"github.com/go-jose/go-jose/v3":            "nobody",
 	"github.com/golang-jwt/jwt":                "nobody",
 	"github.com/mattn/go-sqlite3":              "nobody",

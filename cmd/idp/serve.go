@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"idp/internal/adminapi"
@@ -101,6 +102,9 @@ func (a *app) serve(cmd *cobra.Command, _ []string) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	go n.reloadOnHangup(ctx, hangup, src, level)
+	n.ready = func() { tellManager(logger, daemon.SdNotifyReady) }
+	forget := context.AfterFunc(ctx, func() { tellManager(logger, daemon.SdNotifyStopping) })
+	defer forget()
 	return n.run(ctx)
 }
 
@@ -122,37 +126,44 @@ func (a *app) waitForDatabase(ctx context.Context, cfg *Config, logger *slog.Log
 	}
 }
 
-// reloadOnHangup reloads TLS certificate, log level and the schema of attributes
-// on SIGHUP. A configuration that does not load leaves the server as it is.
+// reloadOnHangup reloads on SIGHUP, and lets systemd know when it is done.
 func (n *node) reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, src sources, level *slog.LevelVar) {
-	logger := n.logger
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangup:
 		}
-		cfg, err := loadConfig(src)
-		if err == nil && n.certificate != nil {
-			_, err = n.certificate.Reload()
-		}
-		if err == nil {
-			_, err = n.attributes.Reload()
-		}
-		if err != nil {
-			if faults, ok := errors.AsType[*configError](err); ok {
-				for _, f := range faults.Faults {
-					logger.Error("not reloaded, the server goes on as it was", "fault", f.String())
-				}
-				continue
-			}
-			logger.Error("not reloaded, the server goes on as it was", "cause", err)
-			continue
-		}
-		setLevel(cfg.Log, level)
-		n.publisher.Publish(n.document()) // which claims there are
-		logger.Info("reloaded log level, TLS certificate and schema of attributes", "level", cfg.Log.Level)
+		tellManager(n.logger, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
+		n.reload(src, level)
+		tellManager(n.logger, daemon.SdNotifyReady)
 	}
+}
+
+// reload reads TLS certificate, log level and the schema of attributes again. A
+// configuration that does not load leaves the server as it is.
+func (n *node) reload(src sources, level *slog.LevelVar) {
+	logger := n.logger
+	cfg, err := loadConfig(src)
+	if err == nil && n.certificate != nil {
+		_, err = n.certificate.Reload()
+	}
+	if err == nil {
+		_, err = n.attributes.Reload()
+	}
+	if faults, ok := errors.AsType[*configError](err); ok {
+		for _, f := range faults.Faults {
+			logger.Error("not reloaded, the server goes on as it was", "fault", f.String())
+		}
+		return
+	}
+	if err != nil {
+		logger.Error("not reloaded, the server goes on as it was", "cause", err)
+		return
+	}
+	setLevel(cfg.Log, level)
+	n.publisher.Publish(n.document()) // which claims there are
+	logger.Info("reloaded log level, TLS certificate and schema of attributes", "level", cfg.Log.Level)
 }
 
 // node is one server: everything built, nothing running but the audit.
