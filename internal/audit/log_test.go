@@ -62,7 +62,6 @@ func eachWorld(t *testing.T, test func(w *world)) {
 	for engine, url := range map[string]func(*testing.T) string{"sqlite": storetest.SQLite, "postgres": storetest.PostgresMigrated} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			// Early in the month: partitions are there from the one before.
 			w := &world{t: t, url: url(t), at: idp.Instant(time.Now()), log: &bytes.Buffer{}}
 			w.store = storetest.Migrated(t, store.Config{URL: w.url, Now: w.now, AuditRetention: 24 * time.Hour})
 			driver, name := "pgx", w.url
@@ -281,6 +280,20 @@ func TestAttack_P10_Tampering(t *testing.T) {
 			}, "is forged"},
 			{"end of the log cut off", one(`DELETE FROM audit_seals WHERE first_leaf >= 10`), "10 rows from row " + rows[10].ID.UUID()},
 			{"no log", one(`DELETE FROM audit_seals`), "20 rows from row " + rows[0].ID.UUID()},
+			{"detail says it twice", func() {
+				if w.store.Engine() == "sqlite" { // PostgreSQL keeps the last
+					w.exec(`UPDATE audit_events SET detail = '{"reason":"none","reason":"wrong_password","target":"a<b&\"c\""}' WHERE event_id = ?`, rows[4].ID)
+				} else {
+					w.exec(`UPDATE audit_events SET detail = NULL WHERE event_id = ?`, rows[4].ID)
+				}
+			}, named(rows[4])},
+			{"leaves cut", func() {
+				length := "overlay(leaves placing '' from 1 for 1)"
+				if w.store.Engine() == "sqlite" {
+					length = "substr(leaves, 2)"
+				}
+				w.exec(`UPDATE audit_seals SET leaves = ` + length + ` WHERE first_leaf = 5`)
+			}, "the log cannot be read after leaf 4"},
 		} {
 			if strings.Contains(c.name, "forged") && w.store.Engine() == "sqlite" {
 				c.tamper = one(`UPDATE audit_seals SET checkpoint = REPLACE(checkpoint, 'audit' || char(10) || '10', 'audit' || char(10) || '11') WHERE first_leaf = 5`)

@@ -108,13 +108,29 @@ func (s *Sealer) round(ctx context.Context) error {
 	if now.Sub(s.lookedAt) >= lateEvery {
 		back = lateOverlap
 	}
-	if _, err := s.Seal(ctx, back); err != nil {
+	if _, err := s.seal(ctx, back, s.renewing(now)); err != nil {
 		return err
 	}
 	if back == lateOverlap {
 		s.lookedAt = now
 	}
 	return nil
+}
+
+// renewing returns what keeps the lease while there is much to do.
+func (s *Sealer) renewing(leased time.Time) func(context.Context) error {
+	return func(ctx context.Context) error {
+		now := s.now()
+		if now.Sub(leased) < leaseTTL/3 {
+			return nil
+		}
+		mine, err := s.lease.AcquireLease(ctx, leaseName, s.holder, leaseTTL)
+		if err == nil && !mine {
+			err = idp.ErrConflict
+		}
+		leased = now
+		return err
+	}
 }
 
 // complain says in the log, once, that rows are not sealed: at once when
@@ -138,6 +154,12 @@ func (s *Sealer) complain(ctx context.Context, err error) {
 // what was committed later than it was named. When another sealer is faster, it
 // leaves the rest to that one. It refuses to follow a log that is not its own.
 func (s *Sealer) Seal(ctx context.Context, back time.Duration) (int, error) {
+	return s.seal(ctx, back, func(context.Context) error { return nil })
+}
+
+// seal is Seal, asking before each page of rows whether to go on. ErrConflict
+// means that another sealer does.
+func (s *Sealer) seal(ctx context.Context, back time.Duration, goOn func(context.Context) error) (int, error) {
 	at := idp.Instant(s.now())
 	log, after, err := s.open(ctx, at, back)
 	if err != nil {
@@ -145,6 +167,9 @@ func (s *Sealer) Seal(ctx context.Context, back time.Duration) (int, error) {
 	}
 	sealed := 0
 	err = eachUnsealed(ctx, s.store, after, func(page idPageResult) error {
+		if err := goOn(ctx); err != nil {
+			return err
+		}
 		rows, err := unsealedRows(ctx, s.store, page.unsealed)
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -57,17 +58,21 @@ func Verify(ctx context.Context, cfg VerifyConfig) (Report, error) {
 	// 1. The log in its order: signatures, roots, and the row of every leaf.
 	for after := int64(-1); ; {
 		seals, err := cfg.Store.Seals(ctx, after, sealPage)
-		if err != nil {
-			return v.Report, err
-		}
-		if len(seals) == 0 {
-			break
-		}
 		for _, seal := range seals {
 			if err := v.seal(ctx, seal); err != nil {
 				return v.Report, err
 			}
 			after = seal.First
+		}
+		if errors.Is(err, idp.ErrMalformed) {
+			v.fault("unreadable", "the log cannot be read after leaf %d", v.tree.size-1)
+			return v.Report, nil
+		}
+		if err != nil {
+			return v.Report, err
+		}
+		if len(seals) == 0 {
+			break
 		}
 	}
 	if kept := cfg.Kept; kept != nil && v.tree.size < kept.Size {

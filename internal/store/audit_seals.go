@@ -72,7 +72,8 @@ ORDER BY first_leaf
 LIMIT $2`
 
 // Seals returns up to limit parts of the audit's log that begin after a leaf,
-// in order. Those that begin the log begin after leaf -1.
+// in order; all begin after leaf -1. One that cannot be read is idp.ErrMalformed,
+// beside those before it.
 func (s *Store) Seals(ctx context.Context, after int64, limit int) ([]idp.Seal, error) {
 	return s.seals(ctx, selectSeals, after, limit)
 }
