@@ -197,4 +197,3 @@ func TestDoctorSeesWhatTheRoleLacks(t *testing.T) {
 	_, found = examined(t, 0, append(env, "IDP_DATABASE_URL="+storetest.Postgres(t))...)
 	found["migrations"].is(t, findingWarning, "the database is empty")
 }
-

@@ -56,3 +56,16 @@ func TestPostgres(t *testing.T) {
 		t.Errorf("migrate status: exit %d, %s", code, out)
 	}
 }
+
+// TestBackupOfPostgres copies nothing, and says how to without the password.
+func TestBackupOfPostgres(t *testing.T) {
+	t.Parallel()
+	owner := storetest.PostgresMigrated(t)
+	file := filepath.Join(t.TempDir(), "copy")
+	code, out, stderr := command(t, []string{"IDP_DATABASE_URL=" + storetest.Serving(t, owner)}, "", "backup", file)
+	name := owner[strings.Index(owner, "//")+2 : strings.IndexAny(owner, "@")]
+	name, _, _ = strings.Cut(name, ":")
+	if code != exitFailure || out != "" || !strings.Contains(stderr, "pg_dump --format=custom --file="+file+" ") || !strings.Contains(stderr, "postgres://"+name+"@") {
+		t.Errorf("exit %d, %s%s", code, out, stderr)
+	}
+}
