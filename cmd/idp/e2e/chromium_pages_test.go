@@ -93,9 +93,10 @@ func portrait() image.Image {
 // motion.
 func TestChromium_Pages(t *testing.T) {
 	t.Parallel()
-	checker, browser, g := axe(t), chromium(t), newGallery(t)
+	checker, g := axe(t), newGallery(t)
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
+	browser := chromium(t) // ends before the server, which waits for its connections
 	at, err := url.Parse(server.URL)
 	if err != nil {
 		t.Fatal(err)
