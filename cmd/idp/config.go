@@ -34,6 +34,7 @@ type Config struct {
 	MasterKeyFile    string         `yaml:"master_key_file" allowed:"the path of a file that only its owner can read"`
 	Listen           string         `yaml:"listen" allowed:"HOST:PORT, :PORT or unix:PATH"`
 	ManagementListen string         `yaml:"management_listen" allowed:"HOST:PORT, :PORT, unix:PATH or off"`
+	ManagementPprof  bool           `yaml:"management_pprof"`
 	TrustedProxies   []netip.Prefix `yaml:"trusted_proxies" allowed:"networks such as 10.0.0.0/8 or single addresses"`
 	TLSCert          string         `yaml:"tls_cert" allowed:"the path of a PEM file, together with tls_key"`
 	TLSKey           string         `yaml:"tls_key" allowed:"the path of a PEM file, together with tls_cert"`

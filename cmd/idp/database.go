@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"idp/internal/attributes"
 	"idp/internal/audit"
 	"idp/internal/idp"
+	"idp/internal/metrics"
 	"idp/internal/outbound"
 	"idp/internal/store"
 	"idp/internal/tokens"
@@ -52,6 +54,7 @@ type database struct {
 	failures  *outboundFailures
 	keys      *tokens.ClientKeys
 	admin     *admin.Service
+	metrics   *metrics.Metrics
 
 	attributes *attributes.Schema
 }
@@ -60,6 +63,7 @@ type database struct {
 // its master key is known to be the right one.
 func (a *app) openDatabase(ctx context.Context, cfg *Config, logger *slog.Logger, exclusive bool) (*database, error) {
 	d := &database{cfg: cfg, logger: logger, now: a.Now, issuer: cfg.Issuer}
+	d.metrics = metrics.New(metrics.Config{Version: buildVersion(), GoVersion: runtime.Version(), Now: a.Now})
 	key, err := configuredMasterKey(cfg)
 	if err != nil {
 		return nil, err
@@ -67,7 +71,7 @@ func (a *app) openDatabase(ctx context.Context, cfg *Config, logger *slog.Logger
 	if key == nil && !cfg.Embedded() && cfg.Migrate == "off" {
 		return nil, withCode(exitConfiguration, errNoMasterKey)
 	}
-	if d.store, err = a.openStore(ctx, cfg, logger, exclusive); err != nil {
+	if d.store, err = a.openMeteredStore(ctx, cfg, logger, exclusive, d.metrics); err != nil {
 		return nil, err
 	}
 	if err := d.prepare(ctx, key); err != nil {
@@ -79,6 +83,21 @@ func (a *app) openDatabase(ctx context.Context, cfg *Config, logger *slog.Logger
 
 // openStore connects to the configured database without changing it.
 func (a *app) openStore(ctx context.Context, cfg *Config, logger *slog.Logger, exclusive bool) (*store.Store, error) {
+	return a.openMeteredStore(ctx, cfg, logger, exclusive, nil)
+}
+
+// openMeteredStore is openStore, and counts what the database does, unless m is
+// nil.
+func (a *app) openMeteredStore(ctx context.Context, cfg *Config, logger *slog.Logger, exclusive bool, m *metrics.Metrics) (*store.Store, error) {
+	var meter store.Meter
+	mirror := audit.Mirror(logger)
+	if m != nil {
+		tell := mirror
+		meter, mirror = m, func(e idp.Event) {
+			tell(e)
+			m.Event(e)
+		}
+	}
 	if path, ok := strings.CutPrefix(cfg.Database(), "sqlite:"); ok {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, fmt.Errorf("data directory: %w", err)
@@ -88,7 +107,8 @@ func (a *app) openStore(ctx context.Context, cfg *Config, logger *slog.Logger, e
 		URL:            cfg.Database(),
 		Now:            a.Now,
 		Logger:         logger,
-		Mirror:         audit.Mirror(logger),
+		Mirror:         mirror,
+		Meter:          meter,
 		GrantRetention: cfg.Lifetimes.RefreshAbsolute.std(),
 		AuditRetention: cfg.Audit.Retention.std(),
 		Exclusive:      exclusive,
@@ -157,6 +177,7 @@ func (d *database) prepare(ctx context.Context, key []byte) error {
 		RotateEvery:  d.cfg.Keys.RotateEvery.std(),
 		Retain:       d.cfg.longestToken() + jwksMaxAge,
 		JWKSMaxAge:   jwksMaxAge,
+		Signed:       d.metrics.Signed,
 		Logger:       d.logger,
 	})
 	if err := d.keyring.Start(ctx); err != nil {
@@ -187,6 +208,7 @@ func (d *database) newHasher(roots *x509.CertPool) (*users.Hasher, error) {
 	p := d.cfg.Passwords
 	cfg := users.HasherConfig{
 		Memory: uint32(p.MemoryKiB), Passes: p.Iterations, Lanes: p.Parallelism, Concurrent: p.MaxConcurrent, MinLength: p.MinLength,
+		Started: d.metrics.PasswordHash,
 	}
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 { // GOMEMLIMIT
 		cfg.MemoryLimit = limit

@@ -27,6 +27,7 @@ import (
 	"idp/internal/idp"
 	"idp/internal/login"
 	"idp/internal/mail"
+	"idp/internal/metrics"
 	"idp/internal/registration"
 	"idp/internal/server"
 	"idp/internal/users"
@@ -352,6 +353,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 				Detail: map[string]string{"headers": strings.Join(names, " ")},
 			})
 		},
+		Meter:  d.metrics,
 		Logger: d.logger,
 		Now:    d.now,
 	})
@@ -429,7 +431,9 @@ func (d *database) rememberIssuer(ctx context.Context) error {
 
 // run serves until ctx ends, and then drains.
 func (n *node) run(ctx context.Context) error {
-	management := server.NewManagement(server.ManagementConfig{Ready: n.store.Ready, Logger: n.logger})
+	management := server.NewManagement(server.ManagementConfig{
+		Ready: n.store.Ready, Metrics: n.metrics.Handler(n.sources()), Profile: n.cfg.ManagementPprof, Logger: n.logger,
+	})
 	s := server.New(server.Config{
 		Public: n.public, Handler: n.handler,
 		Management: n.management, ManagementAPI: management,
@@ -456,6 +460,19 @@ func (n *node) run(ctx context.Context) error {
 	err := s.Run(ctx)
 	n.logger.Info("stopped")
 	return err
+}
+
+// sources are asked when the metrics are read.
+func (n *node) sources() metrics.Sources {
+	return metrics.Sources{
+		Store: n.store, Keys: n.keyring.States, Dropped: n.audit.Dropped,
+		Pools: func() (pools []metrics.Pool) {
+			for _, p := range n.store.Pools() {
+				pools = append(pools, metrics.Pool(p))
+			}
+			return pools
+		},
+	}
 }
 
 // announce writes the one line that a start leaves in the log.
@@ -498,6 +515,7 @@ func (n *node) follow(ctx context.Context) {
 				keys = revision
 			}
 		}
+		n.metrics.Job("follow", err)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -516,16 +534,21 @@ func (n *node) maintain(ctx context.Context) {
 	defer ticker.Stop()
 	holder := rand.Text()
 	for {
-		if err := n.store.Maintain(ctx); err != nil && ctx.Err() == nil {
+		err := n.store.Maintain(ctx)
+		n.metrics.Job("maintenance", err)
+		if err != nil && ctx.Err() == nil {
 			n.logger.Warn("maintenance not finished, it goes on later", "cause", err)
 		}
-		if err := n.register.Maintain(ctx); err != nil && ctx.Err() == nil {
+		err = n.register.Maintain(ctx)
+		n.metrics.Job("registration", err)
+		if err != nil && ctx.Err() == nil {
 			n.logger.Warn("clients that registered themselves not looked after, they will be later", "cause", err)
 		}
 		mine, err := n.store.AcquireLease(ctx, "keys", holder, 2*maintainEvery)
 		if err == nil && mine {
 			err = n.keyring.Maintain(ctx)
 		}
+		n.metrics.Job("keys", err)
 		if err != nil && ctx.Err() == nil {
 			n.logger.Warn("key rotation not checked, it will be later", "cause", err)
 		}

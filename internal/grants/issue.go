@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"idp/internal/idp"
@@ -57,6 +58,13 @@ func (s *Service) issue(w http.ResponseWriter, r *http.Request, f facts) error {
 			return err
 		}
 	}
+	var kinds []string
+	for _, kind := range []string{"code", "access_token", "id_token"} {
+		if answer.Has(kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	idp.RequestFrom(r.Context()).Issued = strings.Join(kinds, " ")
 	s.respond(w, r, req, answer)
 	return nil
 }

@@ -85,6 +85,7 @@ func (s *Service) token(w http.ResponseWriter, r *http.Request) (*tokenResponse,
 	if u.state != nil {
 		idp.RequestFrom(ctx).Subject = u.state.User.ID // not what a client may know the person by
 	}
+	idp.RequestFrom(ctx).Issued = response.kinds()
 	return response, nil
 }
 
@@ -97,6 +98,18 @@ type tokenResponse struct {
 	Scope        string `json:"scope,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
+}
+
+// kinds names what the answer gives.
+func (r *tokenResponse) kinds() string {
+	kinds := "access_token"
+	if r.RefreshToken != "" {
+		kinds += " refresh_token"
+	}
+	if r.IDToken != "" {
+		kinds += " id_token"
+	}
+	return kinds
 }
 
 // settle kills the grant when the failed request proved that it is in wrong

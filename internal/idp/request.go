@@ -15,6 +15,7 @@ type Request struct {
 	ClientID  string
 	GrantType string
 	Subject   string
+	Issued    string // the codes and tokens that were handed out, by their kinds, separated by spaces
 	Outcome   string // an OAuth error code, or empty
 	Cause     error  // what really happened; for the log only
 

@@ -33,9 +33,18 @@ type HandlerConfig struct {
 	// somebody else: peer is an address, names are header names. They did not
 	// count. It is called once per peer and minute, and may be nil.
 	UntrustedHeader func(ctx context.Context, peer string, names []string)
+	Meter           Meter // nil for none
 	Logger          *slog.Logger
 	Now             func() time.Time
 	Deadline        time.Duration // of one handler; 0 is 10 s
+}
+
+// Meter counts requests. Implemented by *metrics.Metrics.
+type Meter interface {
+	// Request tells of a request that was answered: the route as the table shows
+	// it, its variables by name alone, empty where none matched; and the method,
+	// or OTHER for an unknown one.
+	Request(route, method string, status int, took time.Duration, record *idp.Request)
 }
 
 // public is the public handler: what every request passes before its route and
@@ -52,6 +61,7 @@ type public struct {
 	allowOrigin    func(string) bool
 	untrusted      func(ctx context.Context, peer string, names []string)
 	notices        notices
+	meter          Meter
 	showFault      func(http.ResponseWriter, *http.Request, Fault)
 	next           http.Handler
 }
@@ -74,6 +84,7 @@ func NewHandler(c HandlerConfig) (http.Handler, error) {
 		deadline:       c.Deadline,
 		allowOrigin:    c.AllowOrigin,
 		untrusted:      c.UntrustedHeader,
+		meter:          c.Meter,
 		showFault:      c.Handlers.Fault,
 	}
 	p.issuerHost = p.hostname(issuer.Host)
@@ -214,6 +225,7 @@ func shortened(s string, n int) string {
 type exchange struct {
 	request idp.Request
 	route   string // the pattern; empty when no route matched
+	name    string // the same for all issuers
 	stack   string // of a panic
 }
 
@@ -287,6 +299,7 @@ func (p *public) record(r *http.Request, x *exchange, answer *response, took tim
 	text("client_id", shortened(x.request.ClientID, 256))
 	text("grant_type", shortened(x.request.GrantType, 64))
 	text("sub", x.request.Subject)
+	text("issued", x.request.Issued)
 	text("outcome", x.request.Outcome)
 	if x.request.Cause != nil {
 		text("cause", x.request.Cause.Error())
@@ -303,4 +316,7 @@ func (p *public) record(r *http.Request, x *exchange, answer *response, took tim
 		level = slog.LevelWarn
 	}
 	p.logger.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attrs...)
+	if p.meter != nil {
+		p.meter.Request(x.name, method, status, took, &x.request)
+	}
 }

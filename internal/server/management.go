@@ -16,10 +16,11 @@ type ManagementConfig struct {
 	// two seconds. An error with Reason() string has a word for who asks.
 	Ready   func(ctx context.Context) error
 	Metrics http.Handler // nil for none
+	Profile bool         // answer /debug/pprof/ as well
 	Logger  *slog.Logger
 }
 
-// Management answers /healthz and /readyz, each in two or three words: why a
+// Management answers /metrics, and /healthz and /readyz, each in two or three words: why a
 // node is not ready goes to the log, once, and not to whoever asks.
 type Management struct {
 	ready    func(ctx context.Context) error
@@ -32,7 +33,7 @@ type Management struct {
 // NewManagement returns the handler of the management listener.
 func NewManagement(c ManagementConfig) *Management {
 	m := &Management{ready: c.Ready, logger: c.Logger}
-	m.routes = managementRoutes(m, c.Metrics)
+	m.routes = managementRoutes(m, c)
 	return m
 }
 

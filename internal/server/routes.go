@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"net/http"
+	"net/http/pprof" // its own registration is on a mux that nothing serves
 	"net/url"
 	"slices"
 	"strings"
@@ -295,14 +296,38 @@ func (p *public) endpoint(route Route, pattern, strip string) http.Handler {
 	if route.CORS {
 		inner = p.cors(route.Methods, inner)
 	}
+	name := routeName(route.Path)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		exchangeFrom(r.Context()).route = pattern
+		x := exchangeFrom(r.Context())
+		x.route, x.name = pattern, name
 		if route.CORS {
 			// Without it a page that isolates itself could not read what CORS allows it to.
 			w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
 		}
 		inner.ServeHTTP(w, r)
 	})
+}
+
+// routeName is a path of the table without what its variables may be:
+// /pictures/{picture:[A-Za-z0-9_-]{22}} is /pictures/{picture}.
+func routeName(path string) string {
+	var name strings.Builder
+	depth, hidden := 0, false
+	for _, c := range path {
+		switch c {
+		case '{':
+			depth++
+		case '}':
+			depth--
+			hidden = hidden && depth > 0
+		case ':':
+			hidden = hidden || depth > 0
+		}
+		if !hidden {
+			name.WriteRune(c)
+		}
+	}
+	return name.String()
 }
 
 // stripIssuer takes the issuer's path off, and leaves the root as a slash.
@@ -329,12 +354,17 @@ func (p *public) notFound(w http.ResponseWriter, r *http.Request) {
 }
 
 // managementRoutes lists what the management listener answers.
-func managementRoutes(m *Management, metrics http.Handler) http.Handler {
+func managementRoutes(m *Management, c ManagementConfig) http.Handler {
 	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	router.Path("/healthz").Methods(http.MethodGet, http.MethodHead).HandlerFunc(m.healthz)
 	router.Path("/readyz").Methods(http.MethodGet, http.MethodHead).HandlerFunc(m.readyz)
-	if metrics != nil {
-		router.Path("/metrics").Methods(http.MethodGet, http.MethodHead).Handler(metrics)
+	if c.Metrics != nil {
+		router.Path("/metrics").Methods(http.MethodGet, http.MethodHead).Handler(c.Metrics)
+	}
+	if c.Profile {
+		router.Path("/debug/pprof/profile").Methods(http.MethodGet).HandlerFunc(pprof.Profile)
+		router.Path("/debug/pprof/trace").Methods(http.MethodGet).HandlerFunc(pprof.Trace)
+		router.PathPrefix("/debug/pprof/").Methods(http.MethodGet).HandlerFunc(pprof.Index)
 	}
 	return router
 }

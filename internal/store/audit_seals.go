@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -134,6 +135,25 @@ func (s *Store) EventIDs(ctx context.Context, after idp.ID, limit int) ([]idp.ID
 		return err
 	}, selectEventIDs, after[:], limit)
 	return ids, err
+}
+
+// What came late is sealed late, so the last seal need not have the last event.
+const selectOldestUnsealed = `
+SELECT event_id FROM audit_events
+WHERE event_id > COALESCE(
+    (SELECT last_event FROM (SELECT last_event FROM audit_seals ORDER BY first_leaf DESC LIMIT 100) AS recent
+     ORDER BY last_event DESC LIMIT 1), $1)
+ORDER BY event_id LIMIT 1`
+
+// OldestUnsealed returns when the oldest event happened that came after what is
+// in the audit's log; zero for none.
+func (s *Store) OldestUnsealed(ctx context.Context) (time.Time, error) {
+	var id, first idp.ID
+	err := one(ctx, s.port, []any{&id}, selectOldestUnsealed, first[:])
+	if errors.Is(err, idp.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	return id.Time(), err
 }
 
 const selectAuditRows = `

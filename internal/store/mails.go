@@ -89,6 +89,14 @@ func (s *Store) FinishMail(ctx context.Context, m idp.SealedMail, outcome idp.Ma
 	})
 }
 
+const countWaitingMails = `SELECT count(*) FROM mails WHERE due_at IS NOT NULL`
+
+// WaitingMail returns how many mails are to be sent, now or later.
+func (s *Store) WaitingMail(ctx context.Context) (n int64, err error) {
+	err = one(ctx, s.port, []any{&n}, countWaitingMails)
+	return n, err
+}
+
 const selectMails = `
 SELECT ` + mailColumns + `
 FROM mails

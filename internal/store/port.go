@@ -28,6 +28,7 @@ type port interface {
 	// inTx runs f in one transaction. f may run several times.
 	inTx(ctx context.Context, f func(querier) error) error
 	ping(ctx context.Context) error
+	pools() []PoolUse
 	close()
 }
 

@@ -49,6 +49,7 @@ var errPoolClosed = errors.New("store is closed")
 type postgres struct {
 	pool   *pgxpool.Pool
 	logger *slog.Logger
+	watch  stopwatch
 }
 
 // postgresConfig reads a database URL and adds this package's settings.
@@ -83,12 +84,12 @@ func postgresConfig(url string, maxConns int) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-func openPostgres(ctx context.Context, cfg *pgxpool.Config, logger *slog.Logger) (*postgres, error) {
+func openPostgres(ctx context.Context, cfg *pgxpool.Config, logger *slog.Logger, watch stopwatch) (*postgres, error) {
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &postgres{pool: pool, logger: logger}, nil
+	return &postgres{pool: pool, logger: logger, watch: watch}, nil
 }
 
 // closePatience is how long closing waits for connections that do not answer.
@@ -108,7 +109,16 @@ func (p *postgres) close() {
 	}
 }
 
-func (p *postgres) ping(ctx context.Context) error {
+func (p *postgres) pools() []PoolUse {
+	s := p.pool.Stat()
+	return []PoolUse{{
+		Name: enginePostgres, Max: int(s.MaxConns()), Used: int(s.AcquiredConns()), Idle: int(s.IdleConns()),
+		Waits: s.EmptyAcquireCount(), Waited: s.EmptyAcquireWaitTime(),
+	}}
+}
+
+func (p *postgres) ping(ctx context.Context) (err error) {
+	defer p.watch.stop(operationPing, p.watch.start(), &err)
 	return p.call(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		counted(ctx, 1)
 		return c.Ping(ctx)
@@ -130,6 +140,7 @@ func (p *postgres) call(ctx context.Context, f func(context.Context, *pgxpool.Co
 		if err = p.callOnce(ctx, f); err == nil || !retryable(err) || ctx.Err() != nil {
 			break
 		}
+		p.watch.retried()
 		p.logger.LogAttrs(ctx, slog.LevelWarn, "database call failed without effect, trying again",
 			slog.Int("try", try+1), slog.Any("error", err))
 	}
@@ -174,6 +185,7 @@ type pgxQuerier interface {
 }
 
 func (p *postgres) exec(ctx context.Context, sql string, args ...any) (n int64, err error) {
+	defer p.watch.stop(operationExec, p.watch.start(), &err)
 	err = p.call(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		n, err = pgQuerier{c}.exec(ctx, sql, args...)
 		return err
@@ -181,13 +193,15 @@ func (p *postgres) exec(ctx context.Context, sql string, args ...any) (n int64, 
 	return n, err
 }
 
-func (p *postgres) query(ctx context.Context, scan func(row) error, sql string, args ...any) error {
+func (p *postgres) query(ctx context.Context, scan func(row) error, sql string, args ...any) (err error) {
+	defer p.watch.stop(operationQuery, p.watch.start(), &err)
 	return p.call(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return pgQuerier{c}.query(ctx, scan, sql, args...)
 	})
 }
 
 func (p *postgres) batch(ctx context.Context, statements []statement) (changed []int64, err error) {
+	defer p.watch.stop(operationBatch, p.watch.start(), &err)
 	b := &pgx.Batch{}
 	for _, s := range statements {
 		args, err := pgArgs(s.args)
@@ -213,7 +227,8 @@ func (p *postgres) batch(ctx context.Context, statements []statement) (changed [
 	return changed, err
 }
 
-func (p *postgres) inTx(ctx context.Context, f func(querier) error) error {
+func (p *postgres) inTx(ctx context.Context, f func(querier) error) (err error) {
+	defer p.watch.stop(operationTx, p.watch.start(), &err)
 	return p.call(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		counted(ctx, 1)
 		tx, err := c.Begin(ctx)

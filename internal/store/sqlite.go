@@ -29,11 +29,12 @@ type sqlitePort struct {
 	path            string
 	writer, readers sqliteDB
 	lock            *os.File
+	watch           stopwatch
 }
 
 // openSQLite opens the file at path and makes it when it is missing.
-func openSQLite(path string, exclusive bool) (_ *sqlitePort, err error) {
-	p := &sqlitePort{path: path}
+func openSQLite(path string, exclusive bool, watch stopwatch) (_ *sqlitePort, err error) {
+	p := &sqlitePort{path: path, watch: watch}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -104,18 +105,28 @@ func (p *sqlitePort) close() {
 	}
 }
 
+func (p *sqlitePort) pools() []PoolUse {
+	use := func(name string, db *sql.DB) PoolUse {
+		s := db.Stats()
+		return PoolUse{Name: name, Max: s.MaxOpenConnections, Used: s.InUse, Idle: s.Idle, Waits: s.WaitCount, Waited: s.WaitDuration}
+	}
+	return []PoolUse{use("sqlite_write", p.writer.db), use("sqlite_read", p.readers.db)}
+}
+
 func (p *sqlitePort) ping(ctx context.Context) error {
 	var answer int64
 	return one(ctx, p, []any{&answer}, "SELECT 1")
 }
 
-func (p *sqlitePort) exec(ctx context.Context, sql string, args ...any) (int64, error) {
-	n, err := p.writer.querier(nil).exec(ctx, sql, args...)
+func (p *sqlitePort) exec(ctx context.Context, sql string, args ...any) (n int64, err error) {
+	defer p.watch.stop(operationExec, p.watch.start(), &err)
+	n, err = p.writer.querier(nil).exec(ctx, sql, args...)
 	return n, sentinel(err)
 }
 
 // query reads beside the writer, unless the statement changes something.
-func (p *sqlitePort) query(ctx context.Context, scan func(row) error, sql string, args ...any) error {
+func (p *sqlitePort) query(ctx context.Context, scan func(row) error, sql string, args ...any) (err error) {
+	defer p.watch.stop(operationQuery, p.watch.start(), &err)
 	db := &p.writer
 	if strings.HasPrefix(strings.TrimSpace(sql), "SELECT") {
 		db = &p.readers
@@ -123,7 +134,8 @@ func (p *sqlitePort) query(ctx context.Context, scan func(row) error, sql string
 	return sentinel(db.querier(nil).query(ctx, scan, sql, args...))
 }
 
-func (p *sqlitePort) batch(ctx context.Context, statements []statement) ([]int64, error) {
+func (p *sqlitePort) batch(ctx context.Context, statements []statement) (_ []int64, err error) {
+	defer p.watch.stop(operationBatch, p.watch.start(), &err)
 	counted(ctx, 1)
 	for _, s := range statements { // outside of the transaction, so that it is kept
 		if _, _, err := p.writer.querier(nil).statement(ctx, s.sql); err != nil {
@@ -132,7 +144,7 @@ func (p *sqlitePort) batch(ctx context.Context, statements []statement) ([]int64
 	}
 	changed := make([]int64, len(statements))
 	ctx = context.WithValue(ctx, batchKey{}, true)
-	err := p.tx(ctx, func(ctx context.Context, q querier) error {
+	err = p.tx(ctx, func(ctx context.Context, q querier) error {
 		for i, s := range statements {
 			var err error
 			if changed[i], err = q.exec(ctx, s.sql, s.args...); err != nil {
@@ -144,7 +156,8 @@ func (p *sqlitePort) batch(ctx context.Context, statements []statement) ([]int64
 	return changed, err
 }
 
-func (p *sqlitePort) inTx(ctx context.Context, f func(querier) error) error {
+func (p *sqlitePort) inTx(ctx context.Context, f func(querier) error) (err error) {
+	defer p.watch.stop(operationTx, p.watch.start(), &err)
 	counted(ctx, 2)
 	return p.tx(ctx, func(_ context.Context, q querier) error { return f(q) })
 }

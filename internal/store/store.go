@@ -33,6 +33,7 @@ type Config struct {
 	// Mirror is called for every audit event after its transaction. Nil for
 	// none.
 	Mirror func(idp.Event)
+	Meter  Meter // nil for none
 	// MaxConns limits the connections to PostgreSQL; 0 is four per core.
 	MaxConns int
 	// GrantRetention is the longest absolute lifetime of a grant: partitions
@@ -69,11 +70,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		cfg.GrantRetention = defaultGrantRetention
 	}
 	s := &Store{cfg: cfg, holder: rand.Text()}
+	watch := stopwatch{now: cfg.Now, meter: cfg.Meter}
 	if path, ok := strings.CutPrefix(cfg.URL, "sqlite:"); ok {
 		if path == "" {
 			return nil, idp.Invalid("database_url", "sqlite: needs a path behind it")
 		}
-		lite, err := openSQLite(path, cfg.Exclusive)
+		lite, err := openSQLite(path, cfg.Exclusive, watch)
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", path, sentinel(err))
 		}
@@ -87,7 +89,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	pg, err := openPostgres(ctx, pgCfg, cfg.Logger)
+	pg, err := openPostgres(ctx, pgCfg, cfg.Logger, watch)
 	if err != nil {
 		return nil, sentinel(err)
 	}

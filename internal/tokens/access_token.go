@@ -57,7 +57,7 @@ func (k *Keyring) SignAccessToken(alg string, t idp.AccessToken) (string, error)
 	if !t.Grant.IsZero() {
 		w.text(claimGrant, encodeHandle(t.Grant))
 	}
-	return signCompact(key, key.accessHeader, w.end())
+	return k.signCompact(key, key.accessHeader, w.end())
 }
 
 // VerifyAccessToken returns the content of an access token that this issuer

@@ -66,7 +66,7 @@ func (k *Keyring) SignIDToken(alg string, t idp.IDToken) (string, error) {
 		w.buf = append(w.buf, ':')
 		w.buf = append(w.buf, value...)
 	}
-	return signCompact(key, key.idHeader, w.end())
+	return k.signCompact(key, key.idHeader, w.end())
 }
 
 // halfHash is at_hash and c_hash of OpenID Connect Core sections 3.1.3.6 and

@@ -31,12 +31,16 @@ func protectedHeader(alg, kid, typ string) string {
 }
 
 // signCompact returns the JWS compact serialization (RFC 7515 section 3.1).
-func signCompact(key *signingKey, header string, payload []byte) (string, error) {
+func (k *Keyring) signCompact(key *signingKey, header string, payload []byte) (string, error) {
 	out := make([]byte, 0, len(header)+2+base64.RawURLEncoding.EncodedLen(len(payload))+base64.RawURLEncoding.EncodedLen(key.signatureSize()))
 	out = append(out, header...)
 	out = append(out, '.')
 	out = base64.RawURLEncoding.AppendEncode(out, payload)
+	started := k.cfg.Now()
 	signature, err := key.sign(out)
+	if k.cfg.Signed != nil {
+		k.cfg.Signed(key.row.Alg, k.cfg.Now().Sub(started))
+	}
 	if err != nil {
 		// The signer failing is an outage of ours, never the client's fault.
 		return "", fmt.Errorf("sign with %s: %w: %w", key.row.KID, idp.ErrUnavailable, err)

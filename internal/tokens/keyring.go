@@ -53,7 +53,8 @@ type KeyringConfig struct {
 	// JWKSMaxAge is how long others may cache the key set; 15 minutes.
 	JWKSMaxAge time.Duration
 
-	Logger *slog.Logger // nil for none
+	Signed func(alg string, took time.Duration) // hears of every signature; may be nil
+	Logger *slog.Logger                         // nil for none
 }
 
 // Keyring signs and verifies tokens with keys that all live in memory. Its

@@ -39,5 +39,5 @@ func (k *Keyring) SignLogoutToken(alg string, t idp.LogoutToken) (string, error)
 	w.text("sid", t.SessionID.String())
 	w.name("events")
 	w.buf = append(w.buf, backchannelLogoutEvent...)
-	return signCompact(key, protectedHeader(key.row.Alg, key.row.KID, typLogoutToken), w.end())
+	return k.signCompact(key, protectedHeader(key.row.Alg, key.row.KID, typLogoutToken), w.end())
 }

@@ -25,5 +25,5 @@ func (k *Keyring) SignUserinfo(alg, clientID string, claims map[string]any) (str
 	if err != nil {
 		return "", fmt.Errorf("sign userinfo: %w", err)
 	}
-	return signCompact(key, key.plainHeader, payload)
+	return k.signCompact(key, key.plainHeader, payload)
 }

@@ -53,6 +53,9 @@ type HasherConfig struct {
 	ServiceNames []string
 	Denied       *DeniedPasswords // nil for none
 	Breached     Breaches         // nil for none
+	// Started hears of every hash that is begun to be computed, and what it
+	// returns, of its end. It may be nil.
+	Started func() (done func())
 }
 
 // Hasher makes and checks password hashes (Argon2id, RFC 9106) as PHC strings.
@@ -64,6 +67,7 @@ type Hasher struct {
 	dummy    algorithm.Digest
 	slots    chan struct{}
 	rules    passwordRules
+	started  func() (done func())
 	computed atomic.Int64
 }
 
@@ -104,6 +108,8 @@ func NewHasher(cfg HasherConfig) (*Hasher, error) {
 	h := &Hasher{
 		slots: make(chan struct{}, cfg.Concurrent),
 		rules: newPasswordRules(cfg),
+
+		started: cfg.Started,
 	}
 	var err error
 	if h.argon2, err = argon2.New(argon2.WithVariantID(), argon2.WithM(cfg.Memory), argon2.WithT(cfg.Passes),
@@ -203,5 +209,12 @@ func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
 		}
 	}
 	h.computed.Add(1)
-	return func() { <-h.slots }, nil
+	done := func() {}
+	if h.started != nil {
+		done = h.started()
+	}
+	return func() {
+		done()
+		<-h.slots
+	}, nil
 }
