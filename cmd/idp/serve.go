@@ -268,7 +268,10 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		registers, manages = http.HandlerFunc(n.register.Register), http.HandlerFunc(n.register.Manage)
 	}
 
-	api := adminapi.New(adminapi.Config{Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Admin: d.admin, SessionIdle: cfg.Lifetimes.SessionIdle.std(), Now: d.now})
+	api := adminapi.New(adminapi.Config{
+		Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Admin: d.admin, Keys: d.keyring, Audit: d.store,
+		SessionIdle: cfg.Lifetimes.SessionIdle.std(), Now: d.now,
+	})
 
 	n.handler, err = server.NewHandler(server.HandlerConfig{
 		Issuer: cfg.Issuer,
@@ -337,6 +340,12 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			AdminRoleMember:    http.HandlerFunc(api.RoleMember),
 			AdminResources:     http.HandlerFunc(api.Resources),
 			AdminResource:      http.HandlerFunc(api.Resource),
+			AdminSignInRules:   http.HandlerFunc(api.SignInRules),
+			AdminSignInRule:    http.HandlerFunc(api.SignInRule),
+			AdminKeys:          http.HandlerFunc(api.ListKeys),
+			AdminKeyRotation:   http.HandlerFunc(api.RotateKeys),
+			AdminKeyRetirement: http.HandlerFunc(api.RetireKey),
+			AdminAuditEvents:   http.HandlerFunc(api.AuditEvents),
 
 			Static:  browser.Static(),
 			Logo:    http.HandlerFunc(browser.ServeLogo),

@@ -36,6 +36,8 @@ type Config struct {
 	Sealer  Sealer
 	Secrets Secrets
 	Admin   *admin.Service
+	Keys    Keys
+	Audit   Audit
 	// SessionIdle is how long a session lives that nobody uses.
 	SessionIdle time.Duration
 	Now         func() time.Time

@@ -21,6 +21,12 @@ const (
 	// ScopeResources is for the APIs that take tokens of this issuer.
 	ScopeResources     = "idp.resources"
 	ScopeResourcesRead = "idp.resources.read"
+	ScopeKeys          = "idp.keys"
+	ScopeKeysRead      = "idp.keys.read"
+	// ScopeSignInRules is for what is asked of people who sign in.
+	ScopeSignInRules     = "idp.sign_in_rules"
+	ScopeSignInRulesRead = "idp.sign_in_rules.read"
+	ScopeAuditRead       = "idp.audit.read"
 )
 
 // adminScopePrefix begins every scope of the admin API, those that are yet to
@@ -57,6 +63,11 @@ func AdminResource(issuer string) *Resource {
 				{Name: ScopeRolesRead, Description: "See roles"},
 				{Name: ScopeResources, Description: "Manage APIs"},
 				{Name: ScopeResourcesRead, Description: "See APIs"},
+				{Name: ScopeKeys, Description: "Rotate and retire signing keys"},
+				{Name: ScopeKeysRead, Description: "See signing keys"},
+				{Name: ScopeSignInRules, Description: "Manage what is asked of people who sign in"},
+				{Name: ScopeSignInRulesRead, Description: "See what is asked of people who sign in"},
+				{Name: ScopeAuditRead, Description: "See what happened"},
 			},
 			AccessTokenFormat: FormatJWT,
 		},

@@ -88,6 +88,12 @@ type Handlers struct {
 	AdminRoleMember    http.Handler
 	AdminResources     http.Handler
 	AdminResource      http.Handler
+	AdminSignInRules   http.Handler
+	AdminSignInRule    http.Handler
+	AdminKeys          http.Handler
+	AdminKeyRotation   http.Handler
+	AdminKeyRetirement http.Handler
+	AdminAuditEvents   http.Handler
 	Picture            http.Handler // the picture of a person, under its name
 
 	// Fault shows a person what went wrong before any of the above was reached,
@@ -171,6 +177,12 @@ func Routes(h Handlers) []Route {
 		{Path: "/admin/roles/{role:" + segment + "}/members/{user_id:" + segment + "}", Methods: member, Handler: h.AdminRoleMember},
 		{Path: "/admin/resources", Methods: list, Handler: h.AdminResources},
 		{Path: "/admin/resources/{audience:" + segment + "}", Methods: one, Handler: h.AdminResource},
+		{Path: "/admin/sign-in-rules", Methods: list, Handler: h.AdminSignInRules},
+		{Path: "/admin/sign-in-rules/{rule:" + segment + "}", Methods: one, Handler: h.AdminSignInRule},
+		{Path: "/admin/keys", Methods: read, Handler: h.AdminKeys},
+		{Path: "/admin/keys/rotate", Methods: post, Handler: h.AdminKeyRotation},
+		{Path: "/admin/keys/{kid:" + segment + "}/retire", Methods: post, Handler: h.AdminKeyRetirement},
+		{Path: "/admin/audit-events", Methods: read, Handler: h.AdminAuditEvents},
 
 		{Path: "/login", Methods: page, Handler: h.Login, Browser: true},
 		{Path: "/login/second-factor", Methods: page, Handler: h.SecondFactor, Browser: true},

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -455,6 +456,9 @@ func event(ctx context.Context, kind idp.EventKind, at time.Time, kid, alg, reas
 	}
 	if request.Subject != request.ClientID {
 		e.UserID = request.Subject
+	}
+	if actor := cmp.Or(request.Subject, request.ClientID); actor != "" {
+		e.Detail["actor"] = actor
 	}
 	return e
 }

@@ -144,6 +144,90 @@ func TestAdminAPI_PeopleAndAPIs(t *testing.T) {
 			w.call(t, w.root, "PUT", "/admin/roles/buyer/members/"+w.employee.Sub, "").refused(t, 404, "not_found")
 		})
 
+		t.Run("sign-in rules", func(t *testing.T) {
+			at := "/admin/sign-in-rules/admins"
+			made := w.call(t, w.root, "POST", "/admin/sign-in-rules", `{"name":"admins","groups":["idp-admins"],"acr":"2","max_age":3600}`)
+			made.wantStatus(t, 201)
+			w.call(t, w.root, "POST", "/admin/sign-in-rules", `{"name":"admins","max_age":3600}`).refused(t, 409, "conflict")
+			w.call(t, w.root, "POST", "/admin/sign-in-rules", `{"name":"nothing"}`).refused(t, 400, "invalid_input")
+			w.call(t, w.root, "PATCH", at, `{"groups":["nobody"]}`, "Content-Type", merge).refused(t, 400, "invalid_input")
+			w.call(t, w.root, "PATCH", at, `{"max_age":60}`, "Content-Type", merge, "If-Match", `"old"`).refused(t, 412, "precondition_failed")
+			if got := w.call(t, w.root, "PATCH", at, `{"max_age":60}`, "Content-Type", merge, "If-Match", made.Header.Get("ETag")).wantStatus(t, 200); got["max_age"] != 60.0 || got["acr"] != "2" {
+				t.Errorf("%v", got)
+			}
+			if got := w.call(t, w.root, "PUT", at, `{"max_age":90}`).wantStatus(t, 200); got["groups"] != nil || got["name"] != "admins" {
+				t.Errorf("%v", got)
+			}
+			if got := names(w.call(t, w.root, "GET", "/admin/sign-in-rules", "").array(t), "name"); cmp.Diff([]string{"admins"}, got) != "" {
+				t.Errorf("%v", got)
+			}
+			w.call(t, w.root, "DELETE", at, "").wantStatus(t, 204)
+			w.call(t, w.root, "DELETE", at, "").refused(t, 404, "not_found")
+		})
+
+		t.Run("keys", func(t *testing.T) {
+			before := w.call(t, w.root, "GET", "/admin/keys", "").array(t)
+			w.call(t, w.root, "POST", "/admin/keys/rotate", `{"alg":"none"}`).refused(t, 400, "invalid_input")
+			made := w.call(t, w.root, "POST", "/admin/keys/rotate", `{"alg":"ES256","immediately":true}`).array(t)
+			if len(made) != 1 || made[0]["alg"] != "ES256" || made[0]["state"] != "active" {
+				t.Fatalf("%v", made)
+			}
+			w.call(t, w.root, "POST", "/admin/keys/"+made[0]["kid"].(string)+"/retire", "").refused(t, 409, "conflict") // it signs
+			w.call(t, w.root, "POST", "/admin/keys/nonsense/retire", "").refused(t, 404, "not_found")
+			for _, old := range before {
+				if old["alg"] == "ES256" {
+					w.call(t, w.root, "POST", "/admin/keys/"+old["kid"].(string)+"/retire", "").wantStatus(t, 204)
+				}
+			}
+			w.call(t, w.root, "GET", "/admin/keys", "").refused(t, 401, "invalid_token") // what it signed is dead
+			w.root = w.token(t, w.all)
+			after := w.call(t, w.root, "GET", "/admin/keys", "").array(t)
+			if len(after) != len(before)+1 || strings.Contains(w.call(t, w.root, "GET", "/admin/keys", "").Body, `"d"`) {
+				t.Errorf("%v", after)
+			}
+			if next := w.call(t, w.root, "POST", "/admin/keys/rotate", "").array(t); len(next) != 2 || next[0]["state"] != "next" {
+				t.Errorf("%v", next)
+			}
+		})
+
+		t.Run("audit", func(t *testing.T) {
+			made := w.call(t, w.root, "POST", "/admin/groups", `{"name":"audited"}`)
+			request := made.Header.Get("X-Request-Id")
+			w.Post(t, "/oauth2/token", Client{ID: w.all.ID, Secret: "wrong"}, url.Values{"grant_type": {"client_credentials"}}).WantError(t, 401, "invalid_client")
+			list := func(query string) []fields {
+				return w.call(t, w.root, "GET", "/admin/audit-events?"+query, "").array(t)
+			}
+			got := list("request_id=" + request)
+			if len(got) != 1 || got[0]["kind"] != "group.changed" || cmp.Diff(fields{"actor": w.all.ID, "target": "audited", "change": "created"}, got[0]["detail"]) != "" {
+				t.Errorf("%v", got)
+			}
+			if got := list("kind=key.*+group.changed&actor=" + w.all.ID + "&refused=false"); len(got) < 3 {
+				t.Errorf("%v", got)
+			}
+			if got := list("since=2199-01-01T00:00:00Z"); len(got) != 0 {
+				t.Errorf("%v", got)
+			}
+			if got := list("until=2001-01-01T00:00:00Z"); len(got) != 0 {
+				t.Errorf("%v", got)
+			}
+			var command []fields
+			w.JSON(t, &command, "", "audit", "list", "--kind", "group.*", "--limit", "100")
+			var paged []fields
+			for path := "/admin/audit-events?kind=group.*&page_size=2"; path != ""; {
+				a := w.call(t, w.root, "GET", path, "")
+				paged = append(paged, a.array(t)...)
+				path, _, _ = strings.Cut(strings.TrimPrefix(a.Header.Get("Link"), "<"+w.Issuer), ">")
+			}
+			if diff := cmp.Diff(command, paged); diff != "" {
+				t.Error(diff)
+			}
+			for _, bad := range []string{"since=yesterday", "until=1", "refused=maybe", "kind=a&kind=b", "event=1", "page_token=x"} {
+				if a := w.call(t, w.root, "GET", "/admin/audit-events?"+bad, ""); a.Status != 400 {
+					t.Errorf("%s: %d", bad, a.Status)
+				}
+			}
+		})
+
 		t.Run("users", func(t *testing.T) {
 			password := "correct horse battery " + Token()[:6]
 			made := w.call(t, w.root, "POST", "/admin/users", `{"username":"Carol","password":"`+password+`","name":"Carol C","email":"carol@example.com","address":{"country":"FR"}}`)

@@ -15,8 +15,9 @@ func TestAttack_P_AdminAPI(t *testing.T) {
 		victim := w.call(t, w.root, "POST", "/admin/clients", newClient).wantStatus(t, 201)["client_id"].(string)
 		api := w.NewResource(t, []string{"read"})
 		w.CLI(t, "", "role", "create", "clerk")
+		w.call(t, w.root, "POST", "/admin/sign-in-rules", `{"name":"strict","clients":["`+victim+`"],"max_age":3600}`).wantStatus(t, 201)
 		values := map[string]string{
-			"client_id": victim, "user_id": w.employee.Sub, "group": "idp-admins", "role": "clerk", "audience": api, "sid": "AAAAAAAAAAAAAAAAAAAAAA",
+			"client_id": victim, "user_id": w.employee.Sub, "group": "idp-admins", "role": "clerk", "audience": api, "sid": "AAAAAAAAAAAAAAAAAAAAAA", "rule": "strict", "kid": "none",
 		}
 		reads := func(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 		// each runs a check on every method of every route but the one that is
