@@ -20,6 +20,7 @@ import (
 func (d *database) sealer() *audit.Sealer {
 	return audit.NewSealer(audit.SealerConfig{
 		Store: d.store, Lease: d.store, Key: d.master.AuditKey(), Issuer: d.issuer, Now: d.now, Logger: d.logger,
+		Done: func(err error) { d.metrics.Job("seal", err) },
 	})
 }
 

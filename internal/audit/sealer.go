@@ -54,6 +54,7 @@ type SealerConfig struct {
 	Issuer string             // names a log that begins
 	Now    func() time.Time
 	Logger *slog.Logger
+	Done   func(error) // is told how each round ended; nil for nobody
 }
 
 // Sealer adds what was committed to the audit's log.
@@ -64,6 +65,7 @@ type Sealer struct {
 	issuer string
 	now    func() time.Time
 	logger *slog.Logger
+	done   func(error)
 	holder string
 
 	seen      int64     // the largest size of the log so far
@@ -76,7 +78,7 @@ type Sealer struct {
 // NewSealer returns a Sealer. Run starts it.
 func NewSealer(cfg SealerConfig) *Sealer {
 	return &Sealer{
-		store: cfg.Store, lease: cfg.Lease, key: cfg.Key, issuer: cfg.Issuer, now: cfg.Now, logger: cfg.Logger,
+		store: cfg.Store, lease: cfg.Lease, key: cfg.Key, issuer: cfg.Issuer, now: cfg.Now, logger: cfg.Logger, done: cfg.Done,
 		holder: rand.Text(), good: cfg.Now(),
 	}
 }
@@ -86,7 +88,11 @@ func (s *Sealer) Run(ctx context.Context) {
 	ticker := time.NewTicker(sealEvery)
 	defer ticker.Stop()
 	for {
-		s.complain(ctx, s.round(ctx))
+		err := s.round(ctx)
+		s.complain(ctx, err)
+		if s.done != nil {
+			s.done(err)
+		}
 		select {
 		case <-ctx.Done():
 			return
