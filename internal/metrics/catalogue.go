@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,10 @@ type catalogue struct {
 }
 
 func newCatalogue() catalogue { return catalogue{registry: prometheus.NewRegistry()} }
+
+// Definitions lists all metrics but those of the Go runtime and the process.
+// What is asked for when metrics are read is among them once there is a Handler.
+func (c *catalogue) Definitions() []Definition { return slices.Clone(c.definitions) }
 
 func (c *catalogue) define(kind, name, help string, names []string) {
 	c.definitions = append(c.definitions, Definition{Name: name, Kind: kind, Help: help, Labels: names})
@@ -92,6 +97,11 @@ func (s *series[M]) of(l labels) M {
 	if m, ok := (*s.known.Load())[l]; ok {
 		return m
 	}
+	return s.add(l)
+}
+
+// add is apart from of, which must not allocate.
+func (s *series[M]) add(l labels) M {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := *s.known.Load()

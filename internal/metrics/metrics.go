@@ -78,8 +78,8 @@ func New(cfg Config) *Metrics {
 	m.queryErrors = m.counters("idp_db_errors_total", "What the database could not do because it was away, overloaded or too slow.", "operation")
 	m.retries = m.counter("idp_db_tx_retries_total", "Statements and transactions that failed without effect and were tried again.")
 
-	m.jobs = m.counters("idp_jobs_total", "What is done now and then in the background: success or failure.", "job", "result")
-	m.jobSuccess = m.gauge("idp_job_last_success_timestamp_seconds", "When a background job last came to its end on this node, in seconds since 1970.", "job")
+	m.jobs = m.counters("idp_jobs_total", "What is done now and then in the background: success or failure.", "task", "result")
+	m.jobSuccess = m.gauge("idp_job_last_success_timestamp_seconds", "When a background job last came to its end on this node, in seconds since 1970.", "task")
 
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
