@@ -159,7 +159,7 @@ func TestAttack_R_Transport(t *testing.T) {
 			for _, path := range []string{
 				"//oauth2/token", "/oauth2//token", "/oauth2%2ftoken", "/oauth2%2Ftoken", "/oauth2/token/", "/oauth2/token//", "/oauth2/./token", "/oauth2/../oauth2/token", "/x/../oauth2/token",
 				"/oauth2/%2e/token", "/oauth2/token%00", "/oauth2/token%20", "/OAUTH2/token", "/oauth2/Token", "/oauth2/%74oken", "/oauth2/token;x=y", "/oauth2/token.json", `/oauth2\token`, "/oauth2/token%2f",
-				"//admin/clients", "/%61dmin/clients", "/admin/clients", "/metrics", "/healthz", "/readyz", "/debug/pprof/", "/static/", "/static/..%2f..%2fetc%2fpasswd", "/static/../login", "/.git/config",
+				"//admin/clients", "/%61dmin/clients", "/admin/clients/", "/metrics", "/healthz", "/readyz", "/debug/pprof/", "/static/", "/static/..%2f..%2fetc%2fpasswd", "/static/../login", "/.git/config",
 			} {
 				answer, _ := converse(t, node.dial(t), fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", path, host, len(body), body))
 				if got := statuses(answer); len(got) != 1 || got[0] != "404" || strings.Contains(answer, "Location:") {
