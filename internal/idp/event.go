@@ -79,8 +79,10 @@ const (
 	EventKeyRetired            EventKind = "key.retired"
 	EventSettingChanged        EventKind = "setting.changed"
 	EventMailSent              EventKind = "mail.sent"
-	EventMailUndelivered       EventKind = "mail.undelivered" // it could not be sent, and is not tried any more
-	EventMailShown             EventKind = "mail.shown"       // an operator read it
+	EventMailUndelivered       EventKind = "mail.undelivered"  // it could not be sent, and is not tried any more
+	EventMailShown             EventKind = "mail.shown"        // an operator read it
+	EventExported              EventKind = "database.exported" // an operator took a copy of configuration and people
+	EventImported              EventKind = "database.imported"
 )
 
 // Event is one row of the audit: who did what to whom, when, and how it ended.

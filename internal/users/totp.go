@@ -49,8 +49,8 @@ type enrolment struct {
 
 func enrolmentPlace(userID string) string { return "enrolment|" + userID }
 
-// authenticatorPlace ties a sealed secret to its row.
-func authenticatorPlace(userID string, id idp.ID) string {
+// AuthenticatorPlace ties a sealed secret to its row.
+func AuthenticatorPlace(userID string, id idp.ID) string {
 	return "authenticators|" + userID + "|" + id.String()
 }
 
@@ -130,7 +130,7 @@ func (f *Factors) ConfirmAuthenticator(ctx context.Context, user idp.User, seale
 		return idp.Authenticator{}, idp.Invalid("authenticators", fmt.Sprintf("are %d already", maxAuthenticators))
 	}
 	a := idp.Authenticator{ID: e.ID, UserID: user.ID, Name: name, LastStep: step, CreatedAt: now}
-	if a.Secret, err = f.vault.SealFactor(authenticatorPlace(user.ID, e.ID), e.Secret); err != nil {
+	if a.Secret, err = f.vault.SealFactor(AuthenticatorPlace(user.ID, e.ID), e.Secret); err != nil {
 		return idp.Authenticator{}, fmt.Errorf("users: set up an authenticator: %w", err)
 	}
 	event := f.telling(ctx, f.authenticatorEvent(idp.EventFactorAdded, user.ID, e.ID), user, idp.MailFactorAuthenticator, idp.MailFactorAdded)
@@ -195,7 +195,7 @@ func (f *Factors) VerifyCode(ctx context.Context, user idp.User, code string) (i
 	var step int64
 	for i := range has.Authenticators {
 		a := &has.Authenticators[i]
-		secret, err := f.vault.OpenFactor(authenticatorPlace(user.ID, a.ID), a.Secret)
+		secret, err := f.vault.OpenFactor(AuthenticatorPlace(user.ID, a.ID), a.Secret)
 		if err != nil {
 			return "", fmt.Errorf("users: secret of authenticator %s: %w", a.ID, err)
 		}
