@@ -384,7 +384,8 @@ func guises(secret string) map[string]string {
 	return out
 }
 
-// After all flows no secret lies in the database or in a log, in any form.
+// After all flows no secret lies in the database, in a log or in the metrics, in
+// any form.
 func TestAttack_S02_Canaries(t *testing.T) {
 	t.Parallel()
 	EachEngine(t, func(t *testing.T, engine string) {
@@ -455,7 +456,8 @@ func TestAttack_S02_Canaries(t *testing.T) {
 				t.Fatalf("nothing like %s was seen", kind)
 			}
 		}
-		places := map[string]string{"the log": node.Logs(), "the database": dump(t, inst), "the rows": rows(t, inst)}
+		_, counted := node.metrics(t)
+		places := map[string]string{"the log": node.Logs(), "the metrics": counted, "the database": dump(t, inst), "the rows": rows(t, inst)}
 		node.Stop(t)
 		places["the log at the end"], places["the database at the end"] = node.Logs(), dump(t, inst)
 		// The scan finds what is there.
