@@ -198,7 +198,11 @@ func (d *database) admit(ctx context.Context, rows []store.TransferRow) (events 
 			return nil, nil, &store.TransferError{Line: row.Line, Err: fmt.Errorf("%s: %w", row.Table, errors.New(text))}
 		}
 		if kind != "" {
-			events = append(events, gate.Arrived(ctx, kind, target))
+			event := gate.Arrived(ctx, kind, target)
+			if kind == idp.EventConsentGranted {
+				event.UserID, event.ClientID, _ = strings.Cut(target, " ")
+			}
+			events = append(events, event)
 		}
 	}
 	events = append(events, d.admin.Brought(ctx, idp.EventImported, tablesOf(rows)))
