@@ -425,8 +425,8 @@ func TestAttack_H04_OneSpelling(t *testing.T) {
 			for _, c := range []byte{'\n', '\r', ' ', '=', '.'} {
 				refused(t, f, fmt.Sprintf("%q at %d", c, i), raw[:i]+string(c)+raw[i:])
 			}
-			if alg == idp.AlgRS256 || alg == idp.AlgPS256 {
-				continue // the same code, and verifying 256 bytes takes longer
+			if alg != idp.AlgES256 && alg != idp.AlgEdDSA {
+				continue // the same code, and verifying takes longer
 			}
 			for _, c := range []byte{'A', '_', '/', '+', 0x80} {
 				if c != raw[i] {
