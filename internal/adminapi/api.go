@@ -35,9 +35,11 @@ type Config struct {
 	Tokens  Tokens
 	Sealer  Sealer
 	Secrets Secrets
-	Admin   *admin.Service
-	Keys    Keys
-	Audit   Audit
+	// Requests are those that may come again.
+	Requests Requests
+	Admin    *admin.Service
+	Keys     Keys
+	Audit    Audit
 	// SessionIdle is how long a session lives that nobody uses.
 	SessionIdle time.Duration
 	Now         func() time.Time
@@ -67,6 +69,7 @@ type call struct {
 	api    *API
 	admin  *admin.Service // within what the caller may do
 	caller string         // whom a page token belongs to
+	scopes []string       // of the access token
 }
 
 // answer is what a request leads to. A nil body is none at all.
@@ -126,8 +129,7 @@ func (a *API) run(r *http.Request, o operation) (answer, error) {
 		return answer{}, err
 	}
 	if len(r.Header.Values("Idempotency-Key")) > 0 {
-		// Who sends one relies on it: better to say so than to act twice.
-		return answer{}, invalid("Idempotency-Key is not kept here: name the thing yourself, and a repetition is a conflict")
+		return c.once(o.do)
 	}
 	return o.do(c)
 }

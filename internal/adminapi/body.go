@@ -32,17 +32,26 @@ func (c *call) body(types ...string) (data []byte, mediaType string, err error) 
 	if !known {
 		return nil, "", unsupportedMediaType(strings.Join(types, " or "))
 	}
-	data, err = io.ReadAll(c.Body)
-	var tooLarge *http.MaxBytesError
+	data, err = c.read()
 	switch {
-	case errors.As(err, &tooLarge):
-		return nil, "", newProblem(http.StatusRequestEntityTooLarge, "request_entity_too_large", "the body is too large")
 	case err != nil:
-		return nil, "", invalid("the body could not be read")
+		return nil, "", err
 	case !utf8.Valid(data):
 		return nil, "", invalid("the body is not UTF-8 (RFC 8259 section 8.1)")
 	}
 	return data, mediaType, nil
+}
+
+func (c *call) read() ([]byte, error) {
+	data, err := io.ReadAll(c.Body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, newProblem(http.StatusRequestEntityTooLarge, "request_entity_too_large", "the body is too large")
+	case err != nil:
+		return nil, invalid("the body could not be read")
+	}
+	return data, nil
 }
 
 // object reads a body that is one JSON object.

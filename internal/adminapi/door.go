@@ -42,7 +42,7 @@ func (a *API) admit(r *http.Request, scope string) (*call, error) {
 	if !authority.Holds(scope) {
 		return nil, insufficientScope(scope)
 	}
-	return &call{Request: r, api: a, admin: a.Admin.Within(authority), caller: caller}, nil
+	return &call{Request: r, api: a, admin: a.Admin.Within(authority), caller: caller, scopes: b.Token.Scopes}, nil
 }
 
 // bearer takes the access token out of the Authorization header (RFC 6750

@@ -29,7 +29,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 	}
 	faults := []error{
 		s.partitionsAhead(ctx), s.partitionsBehind(ctx), s.deleteOldSessions(ctx), s.deleteSpentThrottles(ctx), s.deleteOldInitialTokens(ctx),
-		s.deleteOldDevices(ctx, s.now()), s.deleteOldMails(ctx), s.deleteOldLinks(ctx), s.deleteDueUsers(ctx),
+		s.deleteOldDevices(ctx, s.now()), s.deleteOldMails(ctx), s.deleteOldLinks(ctx), s.deleteDueUsers(ctx), s.deleteOldRequests(ctx),
 	}
 	if s.engine == engineSQLite {
 		faults = append(faults, s.deleteExpired(ctx), s.deleteOldEvents(ctx))
