@@ -27,6 +27,7 @@ import (
 	"idp/internal/outbound"
 	"idp/internal/store"
 	"idp/internal/tokens"
+	"idp/internal/tracing"
 	"idp/internal/users"
 )
 
@@ -55,6 +56,7 @@ type database struct {
 	keys      *tokens.ClientKeys
 	admin     *admin.Service
 	metrics   *metrics.Metrics
+	tracing   *tracing.Tracing // nil for none
 
 	attributes *attributes.Schema
 }
@@ -62,7 +64,7 @@ type database struct {
 // openDatabase opens the configured database. Nothing is written to it before
 // its master key is known to be the right one.
 func (a *app) openDatabase(ctx context.Context, cfg *Config, logger *slog.Logger, exclusive bool) (*database, error) {
-	d := &database{cfg: cfg, logger: logger, now: a.Now, issuer: cfg.Issuer}
+	d := &database{cfg: cfg, logger: logger, now: a.Now, issuer: cfg.Issuer, tracing: a.tracing}
 	d.metrics = metrics.New(metrics.Config{Version: buildVersion(), GoVersion: runtime.Version(), Now: a.Now})
 	key, err := configuredMasterKey(cfg)
 	if err != nil {
@@ -103,12 +105,17 @@ func (a *app) openMeteredStore(ctx context.Context, cfg *Config, logger *slog.Lo
 			return nil, fmt.Errorf("data directory: %w", err)
 		}
 	}
+	var tracer store.Tracer
+	if a.tracing != nil {
+		tracer = a.tracing
+	}
 	opened, err := store.Open(ctx, store.Config{
 		URL:            cfg.Database(),
 		Now:            a.Now,
 		Logger:         logger,
 		Mirror:         mirror,
 		Meter:          meter,
+		Tracer:         tracer,
 		GrantRetention: cfg.Lifetimes.RefreshAbsolute.std(),
 		AuditRetention: cfg.Audit.Retention.std(),
 		Exclusive:      exclusive,
@@ -188,7 +195,9 @@ func (d *database) prepare(ctx context.Context, key []byte) error {
 		return withCode(exitConfiguration, fmt.Errorf("outbound.ca_file: %w", err))
 	}
 	d.failures = newOutboundFailures(d.logger, d.now)
-	d.outbound = outbound.New(outbound.Config{Allow: d.cfg.Outbound.Allow, Roots: roots, Logger: d.logger, Now: d.now, Failed: d.failures.failed})
+	d.outbound = outbound.New(outbound.Config{
+		Allow: d.cfg.Outbound.Allow, Roots: roots, Logger: d.logger, Now: d.now, Failed: d.failures.failed, Tracer: d.outboundTracer(),
+	})
 	if d.hasher, err = d.newHasher(roots); err != nil {
 		return withCode(exitConfiguration, fmt.Errorf("passwords: %w", err))
 	}
@@ -224,7 +233,7 @@ func (d *database) newHasher(roots *x509.CertPool) (*users.Hasher, error) {
 	}
 	if p.BreachURL != "" {
 		cfg.Breached = breachService{p.BreachURL, outbound.New(outbound.Config{
-			Allow: d.cfg.Outbound.Allow, Roots: roots, Timeout: breachPatience, MaxBytes: maxBreachAnswer, Logger: d.logger, Now: d.now,
+			Allow: d.cfg.Outbound.Allow, Roots: roots, Timeout: breachPatience, MaxBytes: maxBreachAnswer, Logger: d.logger, Now: d.now, Tracer: d.outboundTracer(),
 			Failed: func(ctx context.Context, failure outbound.Failure) {
 				failure.Address = p.BreachURL // without what was asked for
 				d.failures.failed(idp.WithErrand(ctx, "", "passwords.breach_url"), failure)

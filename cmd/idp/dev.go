@@ -61,7 +61,11 @@ func (a *app) dev(ctx context.Context, o devOptions) error {
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, o.logLevel) {
 		return usage("--log-level %s: must be debug, info, warn or error", o.logLevel)
 	}
-	logger := a.logger(cfg.Log, new(slog.LevelVar))
+	logger, stopTracing, err := a.traced(ctx, a.logger(cfg.Log, new(slog.LevelVar)))
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 
 	// 1.
 	public, err := listenLoopback("--listen", o.listen)

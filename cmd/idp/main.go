@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"idp/internal/idp"
+	"idp/internal/tracing"
 )
 
 // Exit codes, in the sense of sysexits.h.
@@ -53,6 +54,8 @@ type app struct {
 	Stderr io.Writer
 	Env    []string
 	Now    func() time.Time
+
+	tracing *tracing.Tracing // of a server; nil for none
 
 	// The flags that every command knows.
 	configFile string

@@ -70,7 +70,11 @@ func (a *app) serve(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	level := new(slog.LevelVar)
-	logger := a.logger(cfg.Log, level)
+	logger, stopTracing, err := a.traced(ctx, a.logger(cfg.Log, level))
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 
 	d, err := a.waitForDatabase(ctx, cfg, logger)
 	if err != nil {
@@ -273,6 +277,10 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		SessionIdle: cfg.Lifetimes.SessionIdle.std(), Now: d.now,
 	})
 
+	var tracer server.Tracer
+	if d.tracing != nil {
+		tracer = d.tracing
+	}
 	n.handler, err = server.NewHandler(server.HandlerConfig{
 		Issuer: cfg.Issuer,
 		Handlers: server.Handlers{
@@ -363,6 +371,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			})
 		},
 		Meter:  d.metrics,
+		Tracer: tracer,
 		Logger: d.logger,
 		Now:    d.now,
 	})

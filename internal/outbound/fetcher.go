@@ -53,6 +53,14 @@ type Config struct {
 	// Failed is told of what fails, with the context of the call; nil has it
 	// logged.
 	Failed func(ctx context.Context, f Failure)
+	Tracer Tracer // nil for none
+}
+
+// Tracer follows requests. Implemented by *tracing.Tracing.
+type Tracer interface {
+	// Fetch begins to follow a request; done is called with the status of the
+	// answer, or with one of the Reason… words.
+	Fetch(ctx context.Context, method string, address *url.URL) (_ context.Context, done func(status int, reason string))
 }
 
 // Fetcher makes requests to addresses that clients registered. It may be used
@@ -64,6 +72,7 @@ type Fetcher struct {
 	logger   *slog.Logger
 	now      func() time.Time
 	failed   func(context.Context, Failure)
+	tracer   Tracer
 	reads    chan struct{} // slots
 	posts    chan struct{}
 
@@ -87,7 +96,7 @@ type Document struct {
 // New returns a Fetcher.
 func New(cfg Config) *Fetcher {
 	f := &Fetcher{
-		timeout: cfg.Timeout, maxBytes: cfg.MaxBytes, logger: cfg.Logger, now: cfg.Now, failed: cfg.Failed,
+		timeout: cfg.Timeout, maxBytes: cfg.MaxBytes, logger: cfg.Logger, now: cfg.Now, failed: cfg.Failed, tracer: cfg.Tracer,
 		reads: make(chan struct{}, readsAtOnce), posts: make(chan struct{}, postsAtOnce),
 	}
 	for _, network := range cfg.Allow {
@@ -230,7 +239,7 @@ func (f *Fetcher) PostForm(ctx context.Context, address string, form url.Values)
 
 // request makes one request within the timeout; read sees the answer while its
 // body is open.
-func (f *Fetcher) request(ctx context.Context, method, address string, header http.Header, form url.Values, read func(*http.Response) error) (*http.Response, error) {
+func (f *Fetcher) request(ctx context.Context, method, address string, header http.Header, form url.Values, read func(*http.Response) error) (response *http.Response, err error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	slots := f.reads
@@ -258,6 +267,20 @@ func (f *Fetcher) request(ctx context.Context, method, address string, header ht
 	if u.Host == "" || u.User != nil {
 		return nil, errNoHost
 	}
+	if f.tracer != nil {
+		var done func(int, string)
+		ctx, done = f.tracer.Fetch(ctx, method, u)
+		defer func() {
+			status, reason := 0, ""
+			if response != nil {
+				status = response.StatusCode
+			}
+			if err != nil {
+				reason = reasonOf(err)
+			}
+			done(status, reason)
+		}()
+	}
 	var body io.Reader
 	if form != nil {
 		body = strings.NewReader(form.Encode())
@@ -271,7 +294,7 @@ func (f *Fetcher) request(ctx context.Context, method, address string, header ht
 	if form != nil {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	response, err := client.Do(request)
+	response, err = client.Do(request)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // its text repeats the URL with its query

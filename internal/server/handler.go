@@ -33,7 +33,8 @@ type HandlerConfig struct {
 	// somebody else: peer is an address, names are header names. They did not
 	// count. It is called once per peer and minute, and may be nil.
 	UntrustedHeader func(ctx context.Context, peer string, names []string)
-	Meter           Meter // nil for none
+	Meter           Meter  // nil for none
+	Tracer          Tracer // nil for none
 	Logger          *slog.Logger
 	Now             func() time.Time
 	Deadline        time.Duration // of one handler; 0 is 10 s
@@ -45,6 +46,14 @@ type Meter interface {
 	// it, its variables by name alone, empty where none matched; and the method,
 	// or OTHER for an unknown one.
 	Request(route, method string, status int, took time.Duration, record *idp.Request)
+}
+
+// Tracer follows requests. Implemented by *tracing.Tracing.
+type Tracer interface {
+	// Request begins to follow a request; done is called once it was answered,
+	// with route and method as for a Meter. Only a trusted proxy's headers may say
+	// which trace it belongs to.
+	Request(ctx context.Context, header http.Header, trusted bool) (_ context.Context, done func(route, method string, status int, record *idp.Request))
 }
 
 // public is the public handler: what every request passes before its route and
@@ -62,6 +71,7 @@ type public struct {
 	untrusted      func(ctx context.Context, peer string, names []string)
 	notices        notices
 	meter          Meter
+	tracer         Tracer
 	showFault      func(http.ResponseWriter, *http.Request, Fault)
 	next           http.Handler
 }
@@ -85,6 +95,7 @@ func NewHandler(c HandlerConfig) (http.Handler, error) {
 		allowOrigin:    c.AllowOrigin,
 		untrusted:      c.UntrustedHeader,
 		meter:          c.Meter,
+		tracer:         c.Tracer,
 		showFault:      c.Handlers.Fault,
 	}
 	p.issuerHost = p.hostname(issuer.Host)
@@ -124,7 +135,11 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer.Header().Set("Connection", "close")
 	}
 
-	ctx, cancel := context.WithTimeout(withExchange(r.Context(), x), p.deadline)
+	ctx := r.Context()
+	if p.tracer != nil {
+		ctx, x.followed = p.tracer.Request(ctx, r.Header, trusted)
+	}
+	ctx, cancel := context.WithTimeout(withExchange(ctx, x), p.deadline)
 	defer cancel()
 	r = r.WithContext(ctx)
 
@@ -227,6 +242,8 @@ type exchange struct {
 	route   string // the pattern; empty when no route matched
 	name    string // the same for all issuers
 	stack   string // of a panic
+
+	followed func(route, method string, status int, record *idp.Request) // ends its trace; nil for none
 }
 
 type exchangeKey struct{}
@@ -318,5 +335,8 @@ func (p *public) record(r *http.Request, x *exchange, answer *response, took tim
 	p.logger.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attrs...)
 	if p.meter != nil {
 		p.meter.Request(x.name, method, status, took, &x.request)
+	}
+	if x.followed != nil {
+		x.followed(x.name, method, status, &x.request)
 	}
 }

@@ -20,7 +20,7 @@ const (
 // others go on using it. The file is new, belongs to its owner alone, is whole
 // and was checked, or there is none: fs.ErrExist when there is one already.
 func (s *Store) Backup(ctx context.Context, path string) (err error) {
-	lite, ok := s.port.(*sqlitePort)
+	lite, ok := s.direct.(*sqlitePort)
 	if !ok {
 		return idp.Invalid("database_url", "only SQLite is copied so")
 	}

@@ -68,7 +68,7 @@ func (s *Store) migrate(ctx context.Context) ([]string, error) {
 	}
 	var provider *goose.Provider
 	var err error
-	switch p := s.port.(type) {
+	switch p := s.direct.(type) {
 	case *postgres:
 		db := p.migrationDB()
 		defer func() { _ = db.Close() }() // nothing is buffered

@@ -190,7 +190,7 @@ func (s *Store) runDDL(ctx context.Context, sql string, args ...any) error {
 		if try > 0 && !pause(ctx, 10*try) {
 			break
 		}
-		err = s.port.(*postgres).call(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		err = s.direct.(*postgres).call(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 			tx, err := c.Begin(ctx)
 			if err != nil {
 				return err

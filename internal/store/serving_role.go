@@ -61,7 +61,7 @@ func (s *Store) SchemaOwner(ctx context.Context) (owner string, mine bool, err e
 // Config.AuditRetention cannot be dropped. It may be run again at any time;
 // Migrate keeps up the rights.
 func (s *Store) GrantServing(ctx context.Context, role string) error {
-	pg, ok := s.port.(*postgres)
+	pg, ok := s.direct.(*postgres)
 	if !ok {
 		return idp.Invalid("role", "only PostgreSQL has roles")
 	}
@@ -197,7 +197,7 @@ WHERE p.oid = to_regprocedure('make_partition(text, date)') AND a.grantee <> p.p
 
 // renewServing gives the serving roles what migrations added.
 func (s *Store) renewServing(ctx context.Context) error {
-	pg, ok := s.port.(*postgres)
+	pg, ok := s.direct.(*postgres)
 	if !ok {
 		return nil
 	}

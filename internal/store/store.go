@@ -33,7 +33,8 @@ type Config struct {
 	// Mirror is called for every audit event after its transaction. Nil for
 	// none.
 	Mirror func(idp.Event)
-	Meter  Meter // nil for none
+	Meter  Meter  // nil for none
+	Tracer Tracer // nil for none
 	// MaxConns limits the connections to PostgreSQL; 0 is four per core.
 	MaxConns int
 	// GrantRetention is the longest absolute lifetime of a grant: partitions
@@ -50,7 +51,8 @@ type Config struct {
 type Store struct {
 	cfg    Config
 	engine string
-	port   port
+	port   port   // what statements go through
+	direct port   // the engine itself
 	holder string // names this store in leases
 
 	mu          sync.Mutex
@@ -79,7 +81,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", path, sentinel(err))
 		}
-		s.engine, s.port = engineSQLite, lite
+		s.use(engineSQLite, lite)
 		return s, nil
 	}
 	if !strings.HasPrefix(cfg.URL, "postgres://") && !strings.HasPrefix(cfg.URL, "postgresql://") {
@@ -93,8 +95,15 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, sentinel(err)
 	}
-	s.engine, s.port = enginePostgres, pg
+	s.use(enginePostgres, pg)
 	return s, nil
+}
+
+func (s *Store) use(engine string, p port) {
+	s.engine, s.port, s.direct = engine, p, p
+	if s.cfg.Tracer != nil {
+		s.port = traced{p, engine, s.cfg.Tracer}
+	}
 }
 
 // Close ends all connections. It waits for what is under way.
