@@ -455,7 +455,7 @@ func (p *Pages) parseAll(directories []fs.FS) error {
 			return err
 		}
 	}
-	return nil
+	return p.parseConsole()
 }
 
 func parseLast(t *template.Template, directories []fs.FS, name string) (*template.Template, error) {

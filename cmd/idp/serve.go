@@ -22,6 +22,7 @@ import (
 	"idp/internal/adminapi"
 	"idp/internal/audit"
 	"idp/internal/backchannel"
+	"idp/internal/console"
 	"idp/internal/discovery"
 	"idp/internal/grants"
 	"idp/internal/idp"
@@ -281,6 +282,10 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	if d.tracing != nil {
 		tracer = d.tracing
 	}
+	screens := console.New(console.Config{
+		Issuer: cfg.Issuer, Door: browser, Frame: browser, Admin: d.admin, Directory: d.directory, Now: d.now,
+	})
+
 	n.handler, err = server.NewHandler(server.HandlerConfig{
 		Issuer: cfg.Issuer,
 		Handlers: server.Handlers{
@@ -355,6 +360,8 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			AdminKeyRetirement: http.HandlerFunc(api.RetireKey),
 			AdminAuditEvents:   http.HandlerFunc(api.AuditEvents),
 
+			Console: pagesOf(screens),
+
 			Static:  browser.Static(),
 			Logo:    http.HandlerFunc(browser.ServeLogo),
 			Picture: http.HandlerFunc(browser.ServePicture),
@@ -379,6 +386,15 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		return nil, errors.Join(withCode(exitConfiguration, err), n.close())
 	}
 	return n, nil
+}
+
+// pagesOf are the pages of the console as the server takes them.
+func pagesOf(c *console.Console) []server.Page {
+	var pages []server.Page
+	for _, p := range c.Pages() {
+		pages = append(pages, server.Page(p))
+	}
+	return pages
 }
 
 // noticing tells registration which clients are in use.

@@ -125,19 +125,11 @@ func said(err, sentinel error) string {
 
 // inputFaults returns all that the error says of the input.
 func inputFaults(err error) []memberFault {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		var all []memberFault
-		for _, e := range joined.Unwrap() {
-			all = append(all, inputFaults(e)...)
-		}
-		return all
+	var all []memberFault
+	for _, fault := range idp.Faults(err) {
+		all = append(all, memberFault{fault.Field, fault.Reason})
 	}
-	var one *idp.InvalidError
-	if errors.As(err, &one) {
-		return []memberFault{{one.Field, one.Reason}}
-	}
-	return nil
+	return all
 }
 
 // fail writes what went wrong and fills the request's log record: the one way

@@ -66,3 +66,20 @@ const (
 
 // Invalid returns an InvalidError.
 func Invalid(field, reason string) error { return &InvalidError{Field: field, Reason: reason} }
+
+// Faults returns all that an error says of an input, field by field.
+func Faults(err error) []*InvalidError {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		var all []*InvalidError
+		for _, e := range joined.Unwrap() {
+			all = append(all, Faults(e)...)
+		}
+		return all
+	}
+	var one *InvalidError
+	if errors.As(err, &one) {
+		return []*InvalidError{one}
+	}
+	return nil
+}

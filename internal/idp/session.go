@@ -67,3 +67,11 @@ type AuthorizationContext struct {
 	Memberships Memberships
 	Consent     *Consent // nil when the person never allowed this client anything
 }
+
+// Visit is somebody who is signed in, at a page that is for them.
+type Visit struct {
+	AuthorizationContext
+	// Confirmed says that the person has proven a moment ago, with all they
+	// have, who they are.
+	Confirmed bool
+}

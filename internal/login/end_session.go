@@ -91,7 +91,7 @@ func logoutParameters(w http.ResponseWriter, r *http.Request) (url.Values, error
 		if r.URL.RawQuery != "" {
 			return nil, badForm(http.StatusBadRequest, "error.request_unreadable")
 		}
-		return readForm(w, r)
+		return readForm(w, r, false)
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	for _, v := range values {

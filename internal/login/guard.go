@@ -48,12 +48,17 @@ func (e *expiredFlow) anew(now time.Time) idp.Flow {
 // submitted is the one gate of all forms. It returns the fields and the flow
 // of a form that a page of ours showed in this browser, not too long ago.
 func (l *Login) submitted(w http.ResponseWriter, r *http.Request) (url.Values, idp.Flow, error) {
+	return l.submittedWith(w, r, r.URL.Path == pathPicture)
+}
+
+// submittedWith is submitted for a form that may hold files.
+func (l *Login) submittedWith(w http.ResponseWriter, r *http.Request, files bool) (url.Values, idp.Flow, error) {
 	// 1. From here, as the browser says.
 	if !l.sameOrigin(r) {
 		return nil, idp.Flow{}, l.forged(r, errCrossOrigin)
 	}
 	// 2. A form, small, in one spelling, each field once.
-	form, err := readForm(w, r)
+	form, err := readForm(w, r, files)
 	if err != nil {
 		return nil, idp.Flow{}, err
 	}
@@ -129,9 +134,9 @@ func (l *Login) open(r *http.Request, sealed string) (idp.Flow, error) {
 	return flow, nil
 }
 
-func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+func readForm(w http.ResponseWriter, r *http.Request, files bool) (url.Values, error) {
 	contentType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err == nil && contentType == "multipart/form-data" && r.URL.Path == pathPicture {
+	if err == nil && contentType == "multipart/form-data" && files {
 		return readUpload(w, r)
 	}
 	if err != nil || contentType != "application/x-www-form-urlencoded" {

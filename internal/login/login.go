@@ -254,12 +254,12 @@ func (l *Login) decideAgain(w http.ResponseWriter, r *http.Request, flow idp.Flo
 }
 
 // describe tells what the flow asks: of one that nobody waits for, what the
-// page asks that it leads to.
+// page asks that it leads to. Who has nothing to reach that with sets it up.
 func (l *Login) describe(ctx context.Context, flow idp.Flow, held *idp.AuthorizationContext) (idp.Interaction, error) {
 	if flow.Request == "" {
 		var interaction idp.Interaction
 		if held != nil && flow.ACR != "" && !idp.ACRSatisfies(held.Session.ACR, flow.ACR) {
-			interaction.ACR = flow.ACR
+			interaction.ACR, interaction.SetUp = flow.ACR, true
 		}
 		return interaction, nil
 	}

@@ -96,9 +96,18 @@ type Handlers struct {
 	AdminAuditEvents   http.Handler
 	Picture            http.Handler // the picture of a person, under its name
 
+	Console []Page // what administrators see
+
 	// Fault shows a person what went wrong before any of the above was reached,
 	// such as an unknown page. Nil shows a plain page.
 	Fault func(w http.ResponseWriter, r *http.Request, f Fault)
+}
+
+// Page is one page of a part of the server that has a table of its own.
+type Page struct {
+	Path    string // names in braces stand for a part that names a thing
+	Body    int64  // as in a Route
+	Handler http.Handler
 }
 
 // Route is one line of the table.
@@ -212,6 +221,9 @@ func Routes(h Handlers) []Route {
 		{Path: "/pictures/{picture:[A-Za-z0-9_-]{22}}", Methods: read, Handler: h.Picture, Browser: true},
 		// Plain names only: no listings, no dot files, no way up.
 		{Path: "/static/{file:(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*}", Methods: read, Handler: stripStatic(h.Static), Browser: true},
+	}
+	for _, p := range h.Console {
+		all = append(all, Route{Path: strings.ReplaceAll(p.Path, "}", ":"+segment+"}"), Methods: page, Handler: p.Handler, Browser: true, Body: p.Body})
 	}
 	return slices.DeleteFunc(all, func(r Route) bool { return r.Handler == nil })
 }

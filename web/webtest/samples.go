@@ -3,6 +3,7 @@ package webtest
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func Samples(language string) map[string]any {
 		f.Confirmed, f.Done = true, web.Say("own.saved")
 		return f
 	}
-	return map[string]any{
+	samples := map[string]any{
 		"login":              web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed", Passkey: &passkey},
 		"login_registration": web.LoginPage{Layout: layout("/login?flow=sealed"), Client: &client, Flow: "sealed", Passkey: &passkey, Registration: true},
 		"login_problem": web.LoginPage{
@@ -236,7 +237,15 @@ func Samples(language string) map[string]any {
 		},
 		"check_session": web.CheckSessionPage{Layout: layout(""), Cookie: "idp_session_state"},
 		"error_bare":    web.ErrorPage{Layout: layout("/nowhere"), Heading: web.Say("error.heading_internal"), Message: web.Say("error.internal")},
+		"outsider_problem": web.NoticePage{
+			Layout: layout("/console"), Title: web.Say("error.heading_not_allowed"), Message: web.Say("console.outsider", "group", "idp-admins"), Problem: true,
+			Next: "/account", NextText: web.Say("console.to_account"),
+		},
 	}
+	if language == "en" { // which the console is in
+		maps.Copy(samples, console(layout("/console"), account, day))
+	}
+	return samples
 }
 
 const qrSize = 33

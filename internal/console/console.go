@@ -1,0 +1,228 @@
+package console
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"idp/internal/admin"
+	"idp/internal/idp"
+	"idp/web"
+)
+
+// Door knows who is at a page, and lets forms in. Implemented by *login.Login.
+type Door interface {
+	// Enter is nil when the browser was sent to sign in first.
+	Enter(w http.ResponseWriter, r *http.Request) (*idp.Visit, error)
+	// Submitted is Enter for a form of ours, with its fields.
+	Submitted(w http.ResponseWriter, r *http.Request, files bool) (url.Values, *idp.Visit, error)
+	// Sealed is what forms carry.
+	Sealed(w http.ResponseWriter, r *http.Request, v *idp.Visit) (string, error)
+	// Prove sends the browser to prove what is demanded, and back; without a
+	// demand a sign-in of a moment ago.
+	Prove(w http.ResponseWriter, r *http.Request, v *idp.Visit, d idp.Demand) error
+}
+
+// Frame is what all pages of the issuer have in common. Implemented by
+// *login.Login.
+type Frame interface {
+	Layout(r *http.Request, v *idp.Visit) (web.Layout, web.Account)
+	Page(w http.ResponseWriter, r *http.Request, status int, page any)
+	// Refuse shows what kept somebody from a page.
+	Refuse(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Directory is the view of clients and rules that requests use. Implemented by
+// *store.Directory.
+type Directory interface {
+	SignInPolicy() idp.SignInPolicy
+}
+
+// Config is what a Console is made of; every field is needed.
+type Config struct {
+	Issuer    string // exactly as published, without a trailing slash
+	Door      Door
+	Frame     Frame
+	Admin     *admin.Service
+	Directory Directory
+	Now       func() time.Time
+}
+
+// Console answers the routes below /console.
+type Console struct{ Config }
+
+// New returns a Console.
+func New(cfg Config) *Console { return &Console{cfg} }
+
+// Page is one page of the console, as a route.
+type Page struct {
+	Path    string // names in braces stand for parts of it
+	Body    int64  // how many bytes a form may have; 0 is what the server allows
+	Handler http.Handler
+}
+
+// page says what a page shows, and what its form does; act is nil where there
+// is none. One that is dangerous is for people who signed in a moment ago.
+type page struct {
+	show, act func(*visit) error
+	dangerous bool
+	files     int64 // how many bytes a form with a file may have; 0 for none
+}
+
+// table holds all pages by their paths. A path that ends in a word is before
+// one that ends in a name, and names stand where nothing else does.
+func table() map[string]page {
+	return map[string]page{
+		"/console":       {show: showHome},
+		"/console/fresh": {show: showFresh, dangerous: true},
+
+		"/console/clients":                    {show: listClients},
+		"/console/clients/{client_id}/delete": {show: askDeleteClient, act: deleteClient, dangerous: true},
+	}
+}
+
+// Pages returns all pages.
+func (c *Console) Pages() []Page {
+	var pages []Page
+	for path, p := range table() {
+		pages = append(pages, Page{path, p.files, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.serve(w, r, p) })})
+	}
+	slices.SortFunc(pages, func(a, b Page) int { return cmp.Compare(a.Path, b.Path) })
+	return pages
+}
+
+// serve is the one way in: 1 somebody who is signed in, with a form of ours if
+// they send one · 2 who is an administrator now · 3 as the sign-in rules have it
+// · 4 the page, or what its form does.
+func (c *Console) serve(w http.ResponseWriter, r *http.Request, p page) {
+	v := &visit{Request: r, w: w, console: c, page: p, status: http.StatusOK}
+	err := v.enter()
+	if err == nil && v.who != nil {
+		err = v.serve()
+	}
+	if err != nil {
+		v.fail(err)
+	}
+}
+
+// enter fills in who is at the page. There is nobody when the browser was sent
+// elsewhere.
+func (v *visit) enter() error {
+	var who *idp.Visit
+	var err error
+	if v.Method == http.MethodPost {
+		v.form, who, err = v.console.Door.Submitted(v.w, v.Request, v.page.files > 0)
+	} else {
+		who, err = v.console.Door.Enter(v.w, v.Request)
+	}
+	if who == nil || err != nil {
+		return err
+	}
+	if !slices.Contains(who.Memberships.Groups, idp.AdminGroup) {
+		v.outsider(who)
+		return nil
+	}
+	demand := v.console.Directory.SignInPolicy().Demands("", who.Memberships)
+	if demand.ACR != "" && !idp.ACRSatisfies(who.Session.ACR, demand.ACR) || demand.MaxAge > 0 && v.console.Now().Sub(who.Session.AuthTime) > demand.MaxAge {
+		return v.console.Door.Prove(v.w, v.Request, who, demand)
+	}
+	v.who = who
+	v.admin = v.console.Admin.Within(idp.Authority{idp.ScopeAdmin})
+	return nil
+}
+
+// serve shows the page or does what its form says. What is wrong with the form
+// is shown on the page.
+func (v *visit) serve() error {
+	post := v.Method == http.MethodPost
+	switch {
+	case post && v.page.act == nil:
+		v.w.Header().Set("Allow", "GET, HEAD")
+		return &refusal{http.StatusMethodNotAllowed, "This page has no form.", nil}
+	case v.page.dangerous && !v.who.Confirmed && !post:
+		return v.console.Door.Prove(v.w, v.Request, v.who, idp.Demand{})
+	case v.page.dangerous && !v.who.Confirmed:
+		v.status, v.stale = http.StatusForbidden, true
+		return v.page.show(v)
+	case !post:
+		return v.page.show(v)
+	}
+	err := v.page.act(v)
+	if v.faults = idp.Faults(err); len(v.faults) > 0 {
+		v.status = http.StatusUnprocessableEntity
+	} else if errors.Is(err, idp.ErrConflict) {
+		v.status, v.problem = http.StatusConflict, sentence(said(err, idp.ErrConflict))
+	} else {
+		return err
+	}
+	record := idp.RequestFrom(v.Context())
+	record.Outcome, record.Cause = "invalid_input", err
+	return v.page.show(v)
+}
+
+// refusal is an error with the words that an administrator is shown.
+type refusal struct {
+	status  int
+	message string
+	cause   error
+}
+
+func (r *refusal) Error() string { return r.message }
+func (r *refusal) Unwrap() error { return r.cause }
+
+// said is what the service said of it: words that it made for operators.
+func said(err, sentinel error) string {
+	return strings.TrimSuffix(err.Error(), ": "+sentinel.Error())
+}
+
+// sentence makes one of what an error says.
+func sentence(text string) string {
+	if text == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// fail shows what kept a page from being shown.
+func (v *visit) fail(err error) {
+	record := idp.RequestFrom(v.Context())
+	record.Cause = err
+	shown, ok := errors.AsType[*refusal](err)
+	switch {
+	case ok:
+	case v.who == nil, errors.Is(err, idp.ErrUnavailable):
+		v.console.Frame.Refuse(v.w, v.Request, err)
+		return
+	case errors.Is(err, idp.ErrNotFound):
+		shown = &refusal{http.StatusNotFound, sentence(said(err, idp.ErrNotFound)), err}
+	case errors.Is(err, idp.ErrForbidden):
+		shown = &refusal{http.StatusForbidden, sentence(said(err, idp.ErrForbidden)), err}
+	case errors.Is(err, idp.ErrConflict):
+		shown = &refusal{http.StatusConflict, sentence(said(err, idp.ErrConflict)), err}
+	default:
+		v.console.Frame.Refuse(v.w, v.Request, err)
+		return
+	}
+	record.Outcome = map[int]string{http.StatusNotFound: "not_found", http.StatusForbidden: "access_denied", http.StatusConflict: "conflict"}[shown.status]
+	v.status, v.problem, v.faults = shown.status, shown.message, nil
+	page := v.frame("", "This cannot be shown")
+	page.Actions = []web.ConsoleLink{{Title: "Back to the start", To: "/console"}}
+	if err := v.show(page); err != nil {
+		v.console.Frame.Refuse(v.w, v.Request, err)
+	}
+}
+
+// outsider says to somebody who is signed in what they lack.
+func (v *visit) outsider(who *idp.Visit) {
+	record := idp.RequestFrom(v.Context())
+	record.Outcome = "access_denied"
+	layout, _ := v.console.Frame.Layout(v.Request, who)
+	v.console.Frame.Page(v.w, v.Request, http.StatusForbidden, web.NoticePage{
+		Layout: layout, Title: web.Say("error.heading_not_allowed"), Problem: true,
+		Message: web.Say("console.outsider", "group", idp.AdminGroup), Next: layout.Base + "/account", NextText: web.Say("console.to_account"),
+	})
+}

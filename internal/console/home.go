@@ -1,0 +1,6 @@
+package console
+
+func showHome(v *visit) error {
+	p := v.frame("/console", "Home")
+	return v.show(p)
+}
