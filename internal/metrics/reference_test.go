@@ -99,3 +99,21 @@ func TestDashboardAndAlertsKnowTheMetrics(t *testing.T) {
 		require.True(t, used[d.Name], "neither the dashboard nor an alert looks at %s", d.Name)
 	}
 }
+
+// Every alert has a case in which it fires and one in which it does not:
+// promtool test rules deploy/prometheus/alerts_test.yml runs them.
+func TestEveryAlertHasItsCases(t *testing.T) {
+	t.Parallel()
+	read := func(name string) string {
+		raw, err := os.ReadFile(filepath.Join("..", "..", "deploy", "prometheus", name))
+		require.NoError(t, err)
+		return string(raw)
+	}
+	cases := read("alerts_test.yml")
+	alerts := regexp.MustCompile(`(?m)^ +- alert: (\w+)$`).FindAllStringSubmatch(read("alerts.yml"), -1)
+	require.NotEmpty(t, alerts)
+	for _, alert := range alerts {
+		require.Regexp(t, `alertname: `+alert[1]+`}`, cases, "there is no case in which it is silent")
+		require.Regexp(t, `alertname: `+alert[1]+`\n +exp_alerts:`, cases, "there is no case in which it fires")
+	}
+}
