@@ -161,7 +161,7 @@ func (p *postgres) callOnce(ctx context.Context, f func(context.Context, *pgxpoo
 		begun, cancel = context.WithDeadline(begun, deadline)
 		defer cancel()
 	}
-	begun, cancel = context.WithTimeout(begun, callTimeout)
+	begun, cancel = context.WithTimeout(begun, limitOf(ctx))
 	defer cancel()
 	return f(begun, conn)
 }

@@ -57,6 +57,8 @@ type Store struct {
 
 	mu          sync.Mutex
 	directories []*Directory
+
+	told []idp.Event // of a store that Together made: what is mirrored at the end
 }
 
 // Open opens the database without changing it: see Migrate. PostgreSQL is not
