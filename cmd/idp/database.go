@@ -168,11 +168,7 @@ func (d *database) prepare(ctx context.Context, key []byte) error {
 		}
 		d.issuer = string(last)
 	}
-	var builtIn []*idp.Resource
-	if d.issuer != "" {
-		builtIn = append(builtIn, idp.AdminResource(d.issuer))
-	}
-	if d.directory, err = d.store.LoadDirectory(ctx, builtIn...); err != nil {
+	if d.directory, err = d.store.LoadDirectory(ctx, d.builtIn()...); err != nil {
 		return fmt.Errorf("load clients and resources: %w", err)
 	}
 	d.keyring = tokens.NewKeyring(tokens.KeyringConfig{
@@ -205,10 +201,7 @@ func (d *database) prepare(ctx context.Context, key []byte) error {
 		return withCode(exitConfiguration, fmt.Errorf("accounts.attributes_schema: %w", err))
 	}
 	d.keys = tokens.NewClientKeys(tokens.ClientKeysConfig{Documents: d.outbound, Master: d.master, Now: d.now, Logger: d.logger})
-	d.admin = admin.New(admin.Config{
-		Store: d.store, Directory: d.directory, Secrets: d.master, Hasher: d.hasher, Attributes: d.attributes, ClientKeys: d.keys, SigningKeys: d.keyring,
-		Issuer: d.issuer, Actor: "command", Now: d.now,
-	})
+	d.admin = d.newAdmin(d.store, d.directory, d.keyring)
 	return nil
 }
 

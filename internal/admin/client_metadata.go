@@ -21,6 +21,13 @@ const (
 	maxAuthAge     = 365 * 86400
 )
 
+// WithDefaults returns the metadata as they are stored: with what is given a
+// default.
+func WithDefaults(m idp.ClientMetadata) idp.ClientMetadata {
+	withDefaults(&m)
+	return m
+}
+
 // withDefaults fills in what RFC 7591 section 2 and OpenID Connect Dynamic
 // Client Registration section 2 give a default.
 func withDefaults(m *idp.ClientMetadata) {

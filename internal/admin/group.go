@@ -13,6 +13,7 @@ import (
 type GroupStore interface {
 	Groups(ctx context.Context) ([]idp.Group, error)
 	CreateGroup(ctx context.Context, g idp.Group, events ...idp.Event) error
+	UpdateGroup(ctx context.Context, g idp.Group, event idp.Event) error
 	DeleteGroup(ctx context.Context, name string, event idp.Event) error
 	MemberStore
 }
@@ -43,6 +44,31 @@ func (s *Service) CreateGroup(ctx context.Context, name, description string) (id
 			return idp.Group{}, taken("group", name)
 		}
 		return idp.Group{}, fmt.Errorf("admin: create a group: %w", err)
+	}
+	return g, nil
+}
+
+// UpdateGroup lets change alter a group, but for its name, and stores it when the
+// whole is valid. Nothing is written when nothing changed.
+func (s *Service) UpdateGroup(ctx context.Context, name string, change func(*idp.Group)) (idp.Group, error) {
+	before, err := s.Group(ctx, name)
+	if err != nil {
+		return idp.Group{}, err
+	}
+	g := before
+	change(&g)
+	g.Name, g.CreatedAt = name, before.CreatedAt
+	if g == before {
+		return g, nil
+	}
+	var f faults
+	f.description("description", g.Description)
+	if err := errors.Join(f.err(), s.mayRuleGroup(name)); err != nil {
+		return idp.Group{}, err
+	}
+	event := with(s.event(ctx, s.now(), idp.EventGroupChanged, name, "description"), "change", "updated")
+	if err := s.store.UpdateGroup(ctx, g, event); err != nil {
+		return idp.Group{}, fmt.Errorf("admin: update a group: %w", err)
 	}
 	return g, nil
 }

@@ -17,6 +17,16 @@ func (s *Store) CreateGroup(ctx context.Context, g idp.Group, events ...idp.Even
 	return s.write(ctx, []statement{{insertGroup, []any{g.Name, g.Description, s.orNow(g.CreatedAt)}}}, events...)
 }
 
+const updateGroup = `UPDATE groups SET description = $1 WHERE group_name = $2`
+
+// UpdateGroup replaces what a group is for.
+func (s *Store) UpdateGroup(ctx context.Context, g idp.Group, event idp.Event) error {
+	return s.change(ctx, []idp.Event{event}, func(q querier) (bool, error) {
+		n, err := q.exec(ctx, updateGroup, g.Description, g.Name)
+		return true, expect(n, err, idp.ErrNotFound)
+	})
+}
+
 const selectGroups = `
 SELECT group_name, description, created_at FROM groups ORDER BY group_name`
 

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"idp/internal/admin"
+	"idp/internal/declared"
+	"idp/internal/idp"
+	"idp/internal/store"
+	"idp/internal/users"
+)
+
+// newAdmin returns the service that rules over a store.
+func (d *database) newAdmin(s *store.Store, directory *store.Directory, keys admin.SigningKeys) *admin.Service {
+	return admin.New(admin.Config{
+		Store: s, Directory: directory, Secrets: d.master, Hasher: d.hasher, Attributes: d.attributes, ClientKeys: d.keys, SigningKeys: keys,
+		Issuer: d.issuer, Actor: "command", Now: d.now,
+	})
+}
+
+// builtIn are the resources that are there without being registered.
+func (d *database) builtIn() []*idp.Resource {
+	if d.issuer == "" {
+		return nil
+	}
+	return []*idp.Resource{idp.AdminResource(d.issuer)}
+}
+
+// neededKeys notes which keys are needed. They are made afterwards: that is
+// nothing to be undone.
+type neededKeys map[string]bool
+
+func (n neededKeys) Ensure(_ context.Context, algs ...string) error {
+	for _, alg := range algs {
+		n[alg] = true
+	}
+	return nil
+}
+
+// applyTogether makes what is declared in one transaction, and keeps it if keep
+// says so.
+func (d *database) applyTogether(ctx context.Context, o declared.Options, objects []declared.Object, keep func(context.Context, *admin.Service, declared.Report) (bool, error)) (declared.Report, error) {
+	var report declared.Report
+	var needed neededKeys
+	kept := false
+	err := d.store.Together(ctx, func(s *store.Store) (bool, error) {
+		directory, err := s.LoadDirectory(ctx, d.builtIn()...)
+		if err != nil {
+			return false, err
+		}
+		needed = neededKeys{}
+		service := d.newAdmin(s, directory, needed)
+		o.Service, o.Attempt = service, s.Attempt
+		o.Authenticate = func(ctx context.Context, u idp.User, a declared.Authenticator) error {
+			factors, err := users.NewFactors(users.FactorsConfig{Store: s, Vault: d.master, Issuer: d.issuer, Now: d.now})
+			if err != nil {
+				return err
+			}
+			return factors.ImportAuthenticator(ctx, u, a.Name, a.Secret)
+		}
+		if report, err = declared.Apply(ctx, o, objects); err != nil {
+			return false, err
+		}
+		kept, err = keep(ctx, service, report)
+		return kept && err == nil, err
+	})
+	if err != nil || !kept {
+		return report, err
+	}
+	// What clients sign with has keys of its own here.
+	if err := d.keyring.Ensure(ctx, slices.Sorted(maps.Keys(needed))...); err != nil {
+		return report, fmt.Errorf("all was done, but signing keys are missing (idp key rotate --alg makes them): %w", err)
+	}
+	return report, nil
+}
