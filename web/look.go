@@ -141,7 +141,7 @@ func specimens(tag string) []any {
 		NewPasswordPage{Layout: bare},
 		NewPasswordPage{layout, "flow", "username", 12, text},
 		InvitationPage{Layout: bare},
-		InvitationPage{layout, true, "flow", "name@a.example", "name", "username", 12, &passkey, "https://a.example", "1", true, text, text, text, text, text},
+		InvitationPage{layout, true, true, true, "flow", "name@a.example", "name", "username", 12, &passkey, "https://a.example", "1", true, text, text, text, text, text},
 		RegisterPage{Layout: bare},
 		RegisterPage{layout, &client, "flow", "name@a.example", "a.example", text, text},
 		VerifyPage{Layout: bare},

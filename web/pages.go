@@ -172,12 +172,15 @@ func (p RegisterPage) Failed() bool { return p.Problem != nil || p.EmailProblem 
 type InvitationPage struct {
 	Layout
 	Registers bool // nobody invited them: they asked for it
-	Flow      string
-	Email     string
-	Name      string
-	Username  string
-	MinLength int
-	Passkey   *Passkey // instead of a password; nil where there cannot be any
+	// Administers says that they become an administrator, and Fixed that the
+	// account is there already and only gets a new password.
+	Administers, Fixed bool
+	Flow               string
+	Email              string
+	Name               string
+	Username           string
+	MinLength          int
+	Passkey            *Passkey // instead of a password; nil where there cannot be any
 	// Terms is the address of what has to be accepted; empty for nothing.
 	Terms, TermsVersion string
 	TermsAccepted       bool
@@ -191,10 +194,21 @@ func (p InvitationPage) Failed() bool {
 	return p.Problem != nil || p.NameProblem != nil || p.UsernameProblem != nil || p.PasswordProblem != nil || p.TermsProblem != nil
 }
 
+// Heading says what the page is for.
+func (p InvitationPage) Heading() *Text {
+	if p.Administers {
+		return Say("administrator.title")
+	}
+	return Say("invitation.title")
+}
+
 // Action is where the form goes.
 func (p InvitationPage) Action() string {
 	if p.Registers {
 		return "/register/account"
+	}
+	if p.Administers {
+		return "/setup/admin"
 	}
 	return "/invitation"
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"idp/internal/demo"
+	"idp/internal/idp"
 	"idp/internal/server"
 )
 
@@ -112,6 +113,9 @@ func (a *app) dev(ctx context.Context, o devOptions) error {
 	if err != nil {
 		return fmt.Errorf("demo objects: %w", err)
 	}
+	if shown.Console, err = d.demoConsole(ctx); err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
 
 	// 4.
 	n, err := newNode(ctx, d)
@@ -203,9 +207,29 @@ type demonstration struct {
 	AuthorizationEndpoint string       `json:"authorization_endpoint"`
 	DataDir               string       `json:"data_dir"`
 	DemoApp               string       `json:"demo_app"`
+	Console               demoConsole  `json:"console"`
 	ResourceAPI           demoAPI      `json:"resource_api"`
 	Users                 []demoUser   `json:"users"`
 	Clients               []demoClient `json:"clients"`
+}
+
+// demoConsole is where things are managed. Link makes whoever opens it the first
+// administrator, once; empty when there is one.
+type demoConsole struct {
+	URL       string    `json:"url"`
+	Link      string    `json:"link,omitempty"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+func (d *database) demoConsole(ctx context.Context) (demoConsole, error) {
+	c := demoConsole{URL: d.cfg.Issuer + "/console"}
+	there, err := d.admin.HasAdministrator(ctx)
+	if there || err != nil {
+		return c, err
+	}
+	made, err := d.administratorLink(ctx, idp.User{})
+	c.Link, c.ExpiresAt = made.Link, made.ExpiresAt
+	return c, err
 }
 
 type demoAPI struct {
@@ -241,6 +265,11 @@ func (d demonstration) print(a *app, dataDir string) {
 	web, service, user := d.client("demo-web"), d.client("demo-service"), d.Users[0]
 	var t table
 	t.row("issuer", d.Issuer+"   (discovery: /.well-known/openid-configuration)")
+	if d.Console.Link != "" {
+		t.row("console", d.Console.URL+"   open once: "+d.Console.Link+"   (valid 60 min; new one: idp admin link --data-dir "+dataDir+")")
+	} else {
+		t.row("console", d.Console.URL)
+	}
 	t.row("open", d.DemoApp+"   the demo application: sign in and call the API")
 	t.row("demo user", user.Username+" / "+user.Password)
 	t.row("web client", web.ClientID+"   secret "+web.ClientSecret+"   redirect "+strings.Join(web.RedirectURIs, " "))

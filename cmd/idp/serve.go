@@ -312,6 +312,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			SetupAuthenticator: http.HandlerFunc(browser.ServeSetupAuthenticator),
 			SetupPasskey:       http.HandlerFunc(browser.ServeSetupPasskey),
 			SetupRecoveryCodes: http.HandlerFunc(browser.ServeSetupRecoveryCodes),
+			SetupAdministrator: http.HandlerFunc(browser.ServeSetupAdministrator),
 
 			Recover:        http.HandlerFunc(browser.ServeRecover),
 			NewPassword:    http.HandlerFunc(browser.ServeNewPassword),

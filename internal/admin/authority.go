@@ -57,6 +57,15 @@ func (s *Service) mayRuleGroup(name string) error {
 	return nil
 }
 
+// HasAdministrator reports whether there is an administrator who can sign in.
+func (s *Service) HasAdministrator(ctx context.Context) (bool, error) {
+	members, err := s.store.Members(ctx, idp.AdminGroup)
+	if err != nil {
+		return false, fmt.Errorf("admin: list members: %w", err)
+	}
+	return slices.ContainsFunc(members, func(u idp.User) bool { return u.State == idp.UserActive }), nil
+}
+
 // mayGo refuses to take away the last administrator who can sign in. The
 // operator at the machine may: they can make another.
 func (s *Service) mayGo(ctx context.Context, userID string) error {

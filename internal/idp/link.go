@@ -13,6 +13,7 @@ const (
 	LinkInvitation    LinkKind = "invitation"     // to take over an account
 	LinkUndoAddress   LinkKind = "undo_address"   // to make the old address the primary one again
 	LinkRegistration  LinkKind = "registration"   // to make an account for oneself
+	LinkAdministrator LinkKind = "administrator"  // to become one: the first, or the user that it is for
 )
 
 // Life is how long a link of the kind works.
@@ -20,6 +21,8 @@ func (k LinkKind) Life() time.Duration {
 	switch k {
 	case LinkReset:
 		return 15 * time.Minute
+	case LinkAdministrator:
+		return time.Hour
 	case LinkUndoAddress, LinkInvitation:
 		return 7 * 24 * time.Hour
 	}
@@ -32,7 +35,7 @@ func (k LinkKind) Life() time.Duration {
 type Link struct {
 	ID        ID // time-ordered
 	Kind      LinkKind
-	UserID    string // of a LinkRegistration the account's that is not there yet
+	UserID    string // of a LinkRegistration the account's that is not there yet; empty for the first administrator
 	Address   string // that it is about; empty for none
 	Salt      []byte
 	Sealed    []byte // what was asked for it with, under the master key; nil for nothing
@@ -45,7 +48,7 @@ type Link struct {
 type LinkState struct {
 	Link       Link
 	Superseded bool // there is a newer one
-	User       User // empty for a LinkRegistration
+	User       User // empty where the account is not there yet
 }
 
 // Check says whether the link works at now: ErrAlreadyUsed or ErrExpired if not.

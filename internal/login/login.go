@@ -67,6 +67,7 @@ type Accounts interface {
 	Addresses
 	Invitations
 	Newcomers
+	Administrators
 }
 
 // Logos keeps the pictures of clients under their hashes. Implemented by
@@ -136,6 +137,7 @@ type Config struct {
 //	ServeSecondFactor  /login/second-factor     what a password is not enough without
 //	ServeSetup         /setup                   which second factors there are
 //	ServeSetup…        /setup/…                 setting one up
+//	ServeSetupAdm…     /setup/admin             where the link of an administrator leads
 //	ServeRecover       /recover                 a link for a new password, please
 //	ServeNewPassword   /recover/password        where that leads
 //	ServeInvitation    /invitation              where an invitation leads

@@ -57,8 +57,11 @@ func (l *Login) newcomerPage(w http.ResponseWriter, r *http.Request, status int,
 	if page.Flow, err = l.Flows.SealFlow(flow); err != nil {
 		return err
 	}
+	page.Administers, page.Fixed = b == byAppointment, b == byAppointment && state.Link.UserID != ""
 	ceremony, err := l.Accounts.FirstPasskey(state, flow.Browser)
 	switch {
+	case page.Fixed: // whoever is there already adds passkeys to those that they have
+		page.Name, page.Username, err = "", state.User.Username, nil
 	case err == nil:
 		page.Passkey = &web.Passkey{Options: string(ceremony.Options), State: ceremony.Sealed}
 	case !errors.Is(err, idp.ErrNotFound):
@@ -126,6 +129,9 @@ func (l *Login) newcomerRefused(w http.ResponseWriter, r *http.Request, flow idp
 // deadBeginning is the page for a link to an account that does not work. Whoever
 // has such a link has no account to get back into.
 func (l *Login) deadBeginning(w http.ResponseWriter, r *http.Request, b beginning, err error) error {
+	if b == byAppointment {
+		return l.deadLink(w, r, err, web.Say("link.dead_administrator"), "/login", web.Say("outcome.sign_in"))
+	}
 	if b == byRegistration {
 		return l.deadLink(w, r, err, web.Say("link.dead"), "/register", web.Say("link.again"))
 	}

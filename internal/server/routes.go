@@ -41,6 +41,7 @@ type Handlers struct {
 	SetupAuthenticator http.Handler
 	SetupPasskey       http.Handler
 	SetupRecoveryCodes http.Handler
+	SetupAdministrator http.Handler // where the link of an administrator leads
 
 	// What people do without being signed in: asking for a link, and what the
 	// links lead to. Outcome says how it ended.
@@ -199,6 +200,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/setup/authenticator", Methods: page, Handler: h.SetupAuthenticator, Browser: true},
 		{Path: "/setup/passkey", Methods: page, Handler: h.SetupPasskey, Browser: true},
 		{Path: "/setup/recovery-codes", Methods: page, Handler: h.SetupRecoveryCodes, Browser: true},
+		{Path: "/setup/admin", Methods: page, Handler: h.SetupAdministrator, Browser: true},
 		{Path: "/recover", Methods: page, Handler: h.Recover, Browser: true},
 		{Path: "/recover/password", Methods: page, Handler: h.NewPassword, Browser: true},
 		{Path: "/recover/{outcome:sent|done}", Methods: read, Handler: h.Outcome, Browser: true},

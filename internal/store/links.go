@@ -24,11 +24,12 @@ func (s *Store) CreateLink(ctx context.Context, l idp.Link, events ...idp.Event)
 const selectLinkState = `
 SELECT
     l.link_id, l.kind, l.user_id, l.address, l.salt, l.sealed, l.created_at, l.expires_at, l.used_at,
-    EXISTS (SELECT 1 FROM links n WHERE n.user_id = l.user_id AND n.kind = l.kind AND n.address_key = l.address_key AND n.link_id > l.link_id),
+    EXISTS (SELECT 1 FROM links n WHERE n.user_id = l.user_id AND n.kind = l.kind AND n.address_key = l.address_key AND n.link_id > l.link_id)
+        OR l.kind = 'administrator' AND l.user_id = '' AND ` + existsAdministrator + `,
     ` + userColumns + `
 FROM links l
 LEFT JOIN users u ON u.user_id = l.user_id
-WHERE l.link_id = $1 AND (u.user_id IS NOT NULL OR l.kind = 'registration')`
+WHERE l.link_id = $1 AND (u.user_id IS NOT NULL OR l.kind = 'registration' OR l.kind = 'administrator' AND l.user_id = '')`
 
 // LinkState returns a link, whether it works or not, and whose it is.
 func (s *Store) LinkState(ctx context.Context, id idp.ID) (idp.LinkState, error) {
@@ -42,7 +43,12 @@ func (s *Store) LinkState(ctx context.Context, id idp.ID) (idp.LinkState, error)
 const useLink = `
 UPDATE links SET used_at = $1
 WHERE link_id = $2 AND used_at IS NULL AND expires_at > $1 AND NOT EXISTS (
-    SELECT 1 FROM links n WHERE n.user_id = links.user_id AND n.kind = links.kind AND n.address_key = links.address_key AND n.link_id > links.link_id)`
+    SELECT 1 FROM links n WHERE n.user_id = links.user_id AND n.kind = links.kind AND n.address_key = links.address_key AND n.link_id > links.link_id)
+AND NOT (kind = 'administrator' AND user_id = '' AND ` + existsAdministrator + `)`
+
+// existsAdministrator is about the group of idp.AdminGroup.
+const existsAdministrator = `EXISTS (
+    SELECT 1 FROM group_members a JOIN users w ON w.user_id = a.user_id WHERE a.group_name = 'idp-admins' AND w.state = 'active')`
 
 // useOnce uses a link up, in the transaction of what it is good for: of all
 // nodes and requests that bring it one goes on, and the others have

@@ -26,6 +26,7 @@ type AccountStore interface {
 	EmailAddressStore
 	InvitationStore
 	RegistrationStore
+	AdministratorStore
 }
 
 // LinkStore keeps links that people were sent. Implemented by *store.Store.
@@ -137,6 +138,9 @@ func (a *Accounts) look(ctx context.Context, secret string, kinds ...idp.LinkKin
 	}
 	if state.Link.Kind == idp.LinkRegistration {
 		state.User = applicant(state.Link)
+	}
+	if state.Link.Kind == idp.LinkAdministrator && state.Link.UserID == "" {
+		state.User = firstAdministrator(state.Link)
 	}
 	return state, nil
 }

@@ -103,6 +103,13 @@ func Samples(language string) map[string]any {
 			NameProblem: web.Say("invitation.name_refused", "count", 200), UsernameProblem: web.Say("invitation.username_refused"),
 			PasswordProblem: web.Say("password.too_short", "count", 12),
 		},
+		"administrator": web.InvitationPage{
+			Layout: layout("/setup/admin?flow=sealed"), Administers: true, Flow: "sealed", MinLength: 12,
+			Passkey: &web.Passkey{Options: `{"publicKey":{}}`, State: "sealed"},
+		},
+		"administrator_again": web.InvitationPage{
+			Layout: layout("/setup/admin?flow=sealed"), Administers: true, Fixed: true, Flow: "sealed", Username: "alice@example.com", MinLength: 12,
+		},
 		"invitation_passkey": web.InvitationPage{
 			Layout: layout("/invitation?flow=sealed"), Flow: "sealed", Email: "alice@example.com", Username: "alice@example.com", MinLength: 12,
 			Passkey: &web.Passkey{Options: `{"publicKey":{}}`, State: "sealed"}, Terms: "https://login.example.com/terms", TermsVersion: "2026-03",
