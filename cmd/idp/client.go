@@ -128,7 +128,7 @@ func (a *app) clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 func (a *app) clientCommand() *cobra.Command {
 	return noun("client", "Applications and services that get tokens",
 		a.clientCreate(), a.clientList(), a.clientGet(), a.clientUpdate(), a.clientDelete(),
-		a.clientRotateSecret(), a.clientSnippet(), a.registrationTokenCommand(),
+		a.clientRotateSecret(), a.clientSnippet(), a.clientScore(), a.clientFix(), a.registrationTokenCommand(),
 		a.clientVerb("disable", "Refuse a client everything from now on", "disabled", (*admin.Service).DisableClient),
 		a.clientVerb("enable", "Let a disabled client in again", "enabled", (*admin.Service).EnableClient))
 }

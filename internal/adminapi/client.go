@@ -146,6 +146,11 @@ func (a *API) ClientSecret(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{http.MethodPost: {idp.ScopeClients, rotateClientSecret}})
 }
 
+// ClientScore answers /admin/clients/{client_id}/score.
+func (a *API) ClientScore(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeClientsRead, scoreClient}})
+}
+
 func listClients(c *call) (answer, error) {
 	p, err := c.page("clients", "client_name")
 	if err != nil {
@@ -258,6 +263,11 @@ func deleteClient(c *call) (answer, error) {
 		return answer{}, err
 	}
 	return answer{status: http.StatusNoContent}, c.admin.DeleteClient(c.Context(), id)
+}
+
+func scoreClient(c *call) (answer, error) {
+	score, err := c.admin.ScoreClient(c.Context(), c.PathValue("client_id"))
+	return answer{status: http.StatusOK, body: score}, err
 }
 
 // rotateInput says how long the secrets that the client had go on.

@@ -72,6 +72,7 @@ type Handlers struct {
 	AdminClients       http.Handler
 	AdminClient        http.Handler
 	AdminClientSecret  http.Handler
+	AdminClientScore   http.Handler
 	AdminUsers         http.Handler
 	AdminUser          http.Handler
 	AdminUserPassword  http.Handler
@@ -170,6 +171,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/admin/clients", Methods: list, Handler: h.AdminClients},
 		{Path: "/admin/clients/{client_id:" + segment + "}", Methods: one, Handler: h.AdminClient},
 		{Path: "/admin/clients/{client_id:" + segment + "}/secrets/rotate", Methods: post, Handler: h.AdminClientSecret},
+		{Path: "/admin/clients/{client_id:" + segment + "}/score", Methods: read, Handler: h.AdminClientScore},
 		{Path: "/admin/users", Methods: list, Handler: h.AdminUsers},
 		{Path: "/admin/users/{user_id:" + segment + "}", Methods: []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch}, Handler: h.AdminUser},
 		{Path: "/admin/users/{user_id:" + segment + "}/password", Methods: []string{http.MethodPut}, Handler: h.AdminUserPassword},

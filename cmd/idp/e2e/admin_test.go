@@ -246,6 +246,35 @@ func TestAdminAPI_Clients(t *testing.T) {
 			w.call(t, w.root, "DELETE", at, "", "If-Match", `"another", `+now).wantStatus(t, 204)
 		})
 
+		t.Run("score", func(t *testing.T) {
+			id, _ := create(t, `{"redirect_uris":["https://notes.example/cb"],"scope":"openid","pkce_optional":true,"access_token_lifetime":7200}`)
+			at := "/admin/clients/" + id
+			judge := func() (score float64, fixes map[string]any) {
+				a := w.call(t, w.root, "GET", at+"/score", "").wantStatus(t, 200)
+				fixes = map[string]any{}
+				for _, f := range a["findings"].([]any) {
+					if f := f.(map[string]any); f["fix"] != nil {
+						fixes[f["id"].(string)] = f["fix"]
+					}
+				}
+				return a["score"].(float64), fixes
+			}
+			before, fixes := judge()
+			for _, finding := range []string{"pkce_optional", "long_access_tokens"} {
+				w.call(t, w.root, "PATCH", at, string(mustJSON(t, fixes[finding])), "Content-Type", "application/merge-patch+json").wantStatus(t, 200)
+			}
+			after, fixes := judge()
+			if after != before+30 || fixes["pkce_optional"] != nil || fixes["long_access_tokens"] != nil {
+				t.Errorf("%v to %v: %v", before, after, fixes)
+			}
+			var command fields
+			w.JSON(t, &command, "", "client", "score", id)
+			if diff := cmp.Diff(command, fields(w.call(t, w.root, "GET", at+"/score", "").wantStatus(t, 200))); diff != "" {
+				t.Error(diff)
+			}
+			w.call(t, w.root, "GET", "/admin/clients/nobody/score", "").refused(t, 404, "not_found")
+		})
+
 		t.Run("secrets", func(t *testing.T) {
 			id, a := create(t, `{"grant_types":["client_credentials"]}`)
 			first := Client{ID: id, Secret: a.JSON(t)["client_secret"].(string)}
