@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"os"
@@ -38,6 +39,7 @@ type Config struct {
 	TrustedProxies   []netip.Prefix `yaml:"trusted_proxies" allowed:"networks such as 10.0.0.0/8 or single addresses"`
 	TLSCert          string         `yaml:"tls_cert" allowed:"the path of a PEM file, together with tls_key"`
 	TLSKey           string         `yaml:"tls_key" allowed:"the path of a PEM file, together with tls_cert"`
+	TLS              TLSConfig      `yaml:"tls"`
 	Migrate          string         `yaml:"migrate" oneof:"auto check off"` // empty: auto on SQLite and on an empty Postgres, else check
 	DrainDelay       Duration       `yaml:"drain_delay"`
 
@@ -58,6 +60,22 @@ type Config struct {
 
 	SecurityTxt SecurityTxtConfig `yaml:"security_txt"`
 }
+
+// TLSConfig says where a certificate comes from that is not in files.
+type TLSConfig struct {
+	ACME ACMEConfig `yaml:"acme"`
+}
+
+// ACMEConfig has the certificate for the issuer's host come from an authority
+// (RFC 8555), once its terms are accepted.
+type ACMEConfig struct {
+	AcceptTerms  bool   `yaml:"accept_terms"`
+	DirectoryURL string `yaml:"directory_url" allowed:"the https URL of an authority's directory"`
+	Email        string `yaml:"email" allowed:"an address such as admin@example.com"`
+}
+
+// letsEncrypt is whose certificates browsers trust and nobody pays for.
+const letsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 
 // AccountsConfig rules how people come to accounts beside those that an operator
 // makes: not at all, by an operator's invitation, or also by themselves. What
@@ -268,6 +286,7 @@ func defaultConfig() Config {
 		Passwords: PasswordsConfig{MemoryKiB: 64 << 10, Iterations: 3, Parallelism: 1, MinLength: 12},
 		SignIn:    SignInConfig{FailuresPerMinute: 300},
 		Log:       LogConfig{Level: "info", Format: "text"},
+		TLS:       TLSConfig{ACME: ACMEConfig{DirectoryURL: letsEncrypt}},
 	}
 }
 
@@ -342,6 +361,7 @@ func (l *loader) validate() {
 		}
 		l.faultAt(key, "tls_cert and tls_key are set together")
 	}
+	l.validateACME()
 	if _, err := c.Outbound.roots(); err != nil {
 		l.faultAt("outbound.ca_file", err.Error())
 	}
@@ -365,6 +385,29 @@ func (l *loader) validate() {
 	l.notAbove("lifetimes.refresh_idle", c.Lifetimes.RefreshIdle, "lifetimes.refresh_absolute", c.Lifetimes.RefreshAbsolute)
 	l.notAbove("lifetimes.session_idle", c.Lifetimes.SessionIdle, "lifetimes.session_absolute", c.Lifetimes.SessionAbsolute)
 	l.notAbove("keys.publish_ahead", c.Keys.PublishAhead, "keys.rotate_every", c.Keys.RotateEvery)
+}
+
+func (l *loader) validateACME() {
+	a := l.config.TLS.ACME
+	if u, err := url.Parse(a.DirectoryURL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+		l.faultAt("tls.acme.directory_url", l.allowed("tls.acme.directory_url"))
+	}
+	if address, err := mail.ParseAddress(a.Email); a.Email != "" && (err != nil || address.Address != a.Email) {
+		l.faultAt("tls.acme.email", l.allowed("tls.acme.email"))
+	}
+	if !a.AcceptTerms {
+		if a.DirectoryURL != letsEncrypt || a.Email != "" {
+			l.faultAt("tls.acme.accept_terms", "set it to true to have a certificate from there: you accept the authority's terms with it")
+		}
+		return
+	}
+	if l.config.TLSCert != "" {
+		l.faultAt("tls.acme.accept_terms", "the certificate is in tls_cert already: leave one of them out")
+	}
+	issuer, err := url.Parse(l.config.Issuer)
+	if err == nil && l.config.Issuer != "" && (issuer.Scheme != "https" || !strings.Contains(issuer.Hostname(), ".") || net.ParseIP(issuer.Hostname()) != nil) {
+		l.faultAt("tls.acme.accept_terms", "needs an https issuer with a host name that the authority finds, such as https://id.example.com")
+	}
 }
 
 func (l *loader) validateAccounts() {

@@ -150,6 +150,22 @@ func TestConfigFaults(t *testing.T) {
 				`idp.yaml:3: lifetimes.session_idle: "2d": must not be longer than lifetimes.session_absolute (12h)`,
 			},
 		},
+		"a certificate from an authority": {
+			file: "issuer: https://localhost\ntls:\n  acme:\n    accept_terms: true\n    directory_url: http://ca\n    email: me\n",
+			want: []string{
+				`idp.yaml:5: tls.acme.directory_url: "http://ca": must be the https URL of an authority's directory`,
+				`idp.yaml:6: tls.acme.email: "me": must be an address such as admin@example.com`,
+				`idp.yaml:4: tls.acme.accept_terms: "true": needs an https issuer with a host name that the authority finds, such as https://id.example.com`,
+			},
+		},
+		"a certificate from everywhere": {
+			file: "tls_cert: cert.pem\ntls_key: key.pem\ntls:\n  acme:\n    accept_terms: true\n",
+			want: []string{`idp.yaml:5: tls.acme.accept_terms: "true": the certificate is in tls_cert already: leave one of them out`},
+		},
+		"an authority whose terms nobody accepted": {
+			file: "tls:\n  acme:\n    email: me@example.com\n",
+			want: []string{`tls.acme.accept_terms: set it to true to have a certificate from there: you accept the authority's terms with it`},
+		},
 		"environment": {
 			env: []string{"IDP_LISEN=:80", "IDP_LIFETIMES_CODE=soon", "IDP_ISSUER=", "IDP_TEST_DATABASE_URL=x", "IDP_CONFIG=", "PATH=/bin"},
 			want: []string{

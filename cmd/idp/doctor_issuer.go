@@ -185,13 +185,13 @@ func (d *doctor) cookies() {
 	switch {
 	case !isSecure(d.cfg.Issuer):
 		d.warn("cookies", "the issuer is http", "good for trying out on this machine only")
-	case d.cfg.TLSCert != "" || strings.HasPrefix(d.cfg.Listen, "unix:"):
+	case d.cfg.TLSCert != "" || d.cfg.TLS.ACME.AcceptTerms || strings.HasPrefix(d.cfg.Listen, "unix:"):
 		d.ok("cookies", "are Secure, and this listener is not reached in the clear")
 	case isLoopbackListener(d.cfg.Listen):
 		d.ok("cookies", "are Secure; a proxy on this machine ends TLS")
 	default:
 		d.warn("cookies", "are Secure, and "+d.cfg.Listen+" speaks plain http to other machines",
-			"let a proxy alone reach it, or set tls_cert and tls_key")
+			"let a proxy alone reach it, or set tls_cert and tls_key, or tls.acme.accept_terms")
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"idp/internal/acme"
 	"idp/internal/adminapi"
 	"idp/internal/audit"
 	"idp/internal/backchannel"
@@ -94,6 +95,11 @@ func (a *app) serve(cmd *cobra.Command, _ []string) error {
 	if cfg.TLSCert != "" {
 		if n.certificate, err = server.LoadCertificate(cfg.TLSCert, cfg.TLSKey); err != nil {
 			return withCode(exitConfiguration, err)
+		}
+	}
+	if cfg.TLS.ACME.AcceptTerms {
+		if err := n.orderCertificate(); err != nil {
+			return err
 		}
 	}
 	if n.public, err = server.Listen("listen", cfg.Listen); err != nil {
@@ -188,6 +194,7 @@ type node struct {
 	public      net.Listener
 	management  net.Listener        // nil for none
 	certificate *server.Certificate // nil when a proxy ends TLS
+	ordered     *acme.Certificate   // behind that one; nil when it is in files
 	ready       func()              // called once it serves; may be nil
 }
 
@@ -485,6 +492,9 @@ func (n *node) run(ctx context.Context) error {
 	loops.Go(func() { n.accounts.Run(background) })
 	if n.mail != nil {
 		loops.Go(func() { n.mail.Run(background) })
+	}
+	if n.ordered != nil {
+		loops.Go(func() { n.ordered.Run(background) })
 	}
 	defer loops.Wait()
 	defer stop()

@@ -7,13 +7,19 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 )
 
 // Certificate is a certificate with its key in two files, read again when they
-// change. Connections that are open keep the one they began with.
+// change, or one that somebody else looks after. Connections that are open keep
+// the one they began with.
 type Certificate struct {
+	get       func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	protocols []string // beside HTTP's
+
+	// Of files.
 	certFile, keyFile string
 	interval          time.Duration
 	current           atomic.Pointer[loadedCertificate]
@@ -28,16 +34,27 @@ type loadedCertificate struct {
 // runs with it, the files are looked at every five seconds.
 func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
 	c := &Certificate{certFile: certFile, keyFile: keyFile, interval: 5 * time.Second}
+	c.get = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &c.current.Load().certificate, nil }
 	if _, err := c.Reload(); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
+// CertificateFrom returns a certificate that get has for each handshake. Clients
+// may negotiate other protocols than HTTP, such as those that ask whose the
+// listener is.
+func CertificateFrom(get func(*tls.ClientHelloInfo) (*tls.Certificate, error), protocols ...string) *Certificate {
+	return &Certificate{get: get, protocols: protocols}
+}
+
 // Reload reads the files now and reports whether they had changed. On an error
 // the certificate stays what it was: a half-written pair must not take the
 // issuer down.
 func (c *Certificate) Reload() (changed bool, err error) {
+	if c.certFile == "" {
+		return false, nil
+	}
 	certPEM, err := os.ReadFile(c.certFile)
 	if err != nil {
 		return false, fmt.Errorf("TLS certificate: %w", err)
@@ -68,15 +85,17 @@ func (c *Certificate) config() *tls.Config {
 			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 		},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return &c.current.Load().certificate, nil
-		},
+		GetCertificate: c.get,
+		NextProtos:     slices.Concat([]string{"h2", "http/1.1"}, c.protocols),
 	}
 }
 
 // watch reloads until ctx ends. A fault is logged when it appears, not every
 // five seconds.
 func (c *Certificate) watch(ctx context.Context, logger *slog.Logger) {
+	if c.certFile == "" {
+		return
+	}
 	ticker := time.NewTicker(c.interval)
 	defer ticker.Stop()
 	lastFault := ""

@@ -36,6 +36,8 @@ const (
 	PurposePages = "pages"
 	// PurposeAnswers is for answers that may be given again.
 	PurposeAnswers = "answers"
+	// PurposeACME is for the keys of TLS certificates.
+	PurposeACME = "acme"
 )
 
 // What keyed hashes are made for. Each has a key of its own, and none of them
@@ -73,7 +75,7 @@ func NewMaster(key []byte) (*Master, error) {
 		return nil, errors.New("master key: the same byte over and over is not a key")
 	}
 	m := &Master{keys: map[string][]byte{}}
-	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, PurposeLinks, PurposePages, PurposeAnswers, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck, purposeRecovery, purposeAudit} {
+	for _, purpose := range []string{PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, PurposeLinks, PurposePages, PurposeAnswers, PurposeACME, purposeBrowser, purposeClientSecret, purposeOpaque, purposePairwise, purposeCheck, purposeRecovery, purposeAudit} {
 		subkey, err := hkdf.Key(sha256.New, key, nil, "idp/1/"+purpose, masterKeySize)
 		if err != nil {
 			return nil, fmt.Errorf("master key: derive the key for %s: %w", purpose, err)
@@ -152,7 +154,7 @@ func (m *Master) Open(purpose string, sealed, additional []byte) ([]byte, error)
 // 8.3), which a busy server seals; with 128 random bits in the key it lasts.
 func (m *Master) aead(purpose string, head []byte) (cipher.AEAD, error) {
 	switch purpose {
-	case PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, PurposeLinks, PurposePages, PurposeAnswers:
+	case PurposeSigningKeys, PurposeFlow, PurposeClientSecrets, PurposeFactors, PurposeMail, PurposeLinks, PurposePages, PurposeAnswers, PurposeACME:
 	default:
 		return nil, fmt.Errorf("seal: unknown purpose %q", purpose)
 	}
