@@ -6,6 +6,9 @@ import "idp/internal/idp"
 // the one that New makes.
 func (h *Hasher) Computed() int64 { return h.computed.Load() }
 
+// NewWeakHasher is NewHasher without its floor of memory.
+func NewWeakHasher(cfg HasherConfig) (*Hasher, error) { return newHasher(cfg, 8) }
+
 // Occupy takes all turns until the returned function is called.
 func (h *Hasher) Occupy() (free func()) {
 	for range cap(h.slots) {

@@ -73,7 +73,9 @@ type Hasher struct {
 
 // NewHasher returns a Hasher. Parameters below the floor of 19456 KiB, 2 passes
 // and 1 lane are refused with an *idp.InvalidError.
-func NewHasher(cfg HasherConfig) (*Hasher, error) {
+func NewHasher(cfg HasherConfig) (*Hasher, error) { return newHasher(cfg, minMemory) }
+
+func newHasher(cfg HasherConfig, leastMemory uint32) (*Hasher, error) {
 	if cfg.Memory == 0 {
 		cfg.Memory = 64 << 10
 	}
@@ -93,8 +95,8 @@ func NewHasher(cfg HasherConfig) (*Hasher, error) {
 		}
 	}
 	switch {
-	case cfg.Memory < minMemory:
-		return nil, idp.Invalid("memory", fmt.Sprintf("at least %d KiB", minMemory))
+	case cfg.Memory < leastMemory:
+		return nil, idp.Invalid("memory", fmt.Sprintf("at least %d KiB", leastMemory))
 	case cfg.Passes < minPasses:
 		return nil, idp.Invalid("passes", fmt.Sprintf("at least %d", minPasses))
 	case cfg.Lanes < minLanes:
