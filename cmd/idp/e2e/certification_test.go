@@ -475,7 +475,7 @@ func newSuite(t *testing.T, engine string) *suite {
 	// People are asked before an error leads to a client that nobody vouches for.
 	s.vouching = strings.TrimSpace(inst.CLI(t, "", "client", "registration-token", "create", "--verified", "--uses", "10000", "--quiet"))
 	s.Node = inst.Start(t)
-	s.browser = chromium(t, append(unseen(), chromedp.Flag("ignore-certificate-errors-spki-list", a.pin))...)
+	s.browser = chromium(t, unpainted(), chromedp.Flag("ignore-certificate-errors-spki-list", a.pin))
 	return s
 }
 

@@ -129,7 +129,6 @@ func (g *gallery) visit(t *testing.T, browser context.Context, origin, checker s
 		"ar": func(t *testing.T, b *tab, name string) {
 			b.open(origin + "/ar/" + name)
 			b.kept(name+"-ar", look{"light", narrow})
-			b.accessible(name+"-ar", checker)
 		},
 		"plain": func(t *testing.T, b *tab, name string) {
 			b.open(origin + "/en/" + name)
@@ -140,12 +139,14 @@ func (g *gallery) visit(t *testing.T, browser context.Context, origin, checker s
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			b := newTab(t, browser, language != "plain")
-			b.expected = []string{`security: Framing 'https://mail.example/'`, `issue: {"code":"ContentSecurityPolicyIssue"`}
+			// A frame that may not load holds a page of the browser's own, which is old-fashioned.
+			b.expected = []string{`security: Framing 'https://mail.example/'`, `issue: {"code":"ContentSecurityPolicyIssue"`, `issue: {"code":"QuirksModeIssue"`}
 			for _, name := range g.names {
 				if language == "ar" && !g.spoken(name) {
 					continue
 				}
 				visit(t, b, name)
+				b.found(name, "has no doctype", `document.compatMode === "CSS1Compat" ? [] : ["!"]`)
 				b.clean(name)
 			}
 		})

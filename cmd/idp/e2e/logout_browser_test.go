@@ -55,7 +55,7 @@ document.getElementById("op").addEventListener("load", function () {
 // policies a program without scripts knows nothing of.
 func TestOIDC_LogoutInChromium(t *testing.T) {
 	t.Parallel()
-	browser := chromium(t, append(unseen(), chromedp.IgnoreCertErrors)...)
+	browser := chromium(t, unpainted(), chromedp.IgnoreCertErrors)
 	EachEngine(t, func(t *testing.T, engine string) {
 		for _, scheme := range []string{"http", "https"} {
 			t.Run(scheme, func(t *testing.T) { logoutInChromium(t, browser, engine, scheme == "https") })
