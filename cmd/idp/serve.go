@@ -499,6 +499,10 @@ func (n *node) run(ctx context.Context) error {
 	defer loops.Wait()
 	defer stop()
 
+	if w, wanted := n.watchdog(); wanted {
+		loops.Go(func() { w.run(background) })
+	}
+
 	n.announce()
 	if n.ready != nil {
 		n.ready()

@@ -104,3 +104,17 @@ func TestServiceManager(t *testing.T) {
 		})
 	}
 }
+
+// With a watchdog, it also hears that the node answers itself, whatever the
+// listener is.
+func TestWatchdog(t *testing.T) {
+	t.Parallel()
+	inst := Install(t, "sqlite", map[string]string{"WATCHDOG_USEC": "300000"})
+	m := newManager(t, filepath.Join(t.TempDir(), "notify"))
+	socket := filepath.Join(t.TempDir(), "idp.sock")
+	inst.Launch(t, map[string]string{"NOTIFY_SOCKET": m.name, "IDP_LISTEN": "unix:" + socket})
+	heard := map[string]int{}
+	for heard["READY=1"] < 1 || heard["WATCHDOG=1"] < 3 {
+		heard[m.told(t)]++
+	}
+}
