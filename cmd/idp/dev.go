@@ -277,6 +277,11 @@ func (d demonstration) print(a *app, dataDir string) {
 	t.row("service", service.ClientID+"   secret "+service.ClientSecret+"   client credentials")
 	t.row("demo API", d.ResourceAPI.URL+"   scopes "+strings.Join(d.ResourceAPI.Scopes, " "))
 	t.row("token now", "curl -s -u "+service.ClientID+":"+service.ClientSecret+" -d grant_type=client_credentials -d scope=demo:read "+d.TokenEndpoint)
+	login := "idp token get --client demo-cli"
+	if a.dataDir != "" {
+		login += " --data-dir " + dataDir
+	}
+	t.row("login now", login+"   (opens the browser, prints the decoded tokens)")
 	t.row("data", dataDir+"   stop: Ctrl-C   forget: idp dev --reset")
 	fmt.Fprintln(a.Stdout)
 	t.write(a.Stdout)

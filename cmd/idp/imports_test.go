@@ -43,6 +43,7 @@ var importTable = map[string]struct {
 	"internal/store/storetest": {[]string{"internal/store", "internal/idp", "github.com/jackc/pgx/v5"}, "internal/store/storetest opens stores for tests"},
 	"internal/outbound":        {nil, "internal/outbound makes requests to foreign addresses: it imports the standard library only"},
 	"internal/demo":            {[]string{"github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"}, "internal/demo is an application like any other: it knows its client libraries and nothing of this server"},
+	"internal/demo/terminal":   {[]string{"github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"}, "internal/demo/terminal is an application like any other: it knows its client libraries and nothing of this server"},
 	"docs":                     {nil, "docs holds pages that the program reads: it imports the standard library only"},
 	"migrations":               {nil, "migrations holds SQL files: it imports the standard library only"},
 	"web":                      {nil, "web holds pages: it imports the standard library only"},

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) tokenCommand() *cobra.Command {
-	return noun("token", "Tokens that were issued", a.tokenInspect(), a.tokenRevoke())
+	return noun("token", "Get tokens, and look at those that were issued", a.tokenGet(), a.tokenInspect(), a.tokenRevoke())
 }
 
 // tokenView is what is known of a token.
