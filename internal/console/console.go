@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -49,7 +50,14 @@ type Config struct {
 	Frame     Frame
 	Admin     *admin.Service
 	Directory Directory
+	Preview   Preview
 	Now       func() time.Time
+}
+
+// Preview is what a client would be told of somebody who signs in to it for an
+// API, empty for none. Nothing is issued. Implemented by *grants.Service.
+type Preview interface {
+	Preview(ctx context.Context, clientID, audience string, u idp.User, m idp.Memberships) (idp.Preview, error)
 }
 
 // Console answers the routes below /console.
@@ -80,8 +88,21 @@ func table() map[string]page {
 		"/console":       {show: showHome},
 		"/console/fresh": {show: showFresh, dangerous: true},
 
-		"/console/clients":                    {show: listClients},
-		"/console/clients/{client_id}/delete": {show: askDeleteClient, act: deleteClient, dangerous: true},
+		"/console/clients":                      {show: listClients},
+		"/console/clients/{client_id}":          {show: showClient},
+		"/console/clients/{client_id}/claims":   {show: showClaims},
+		"/console/clients/{client_id}/delete":   {show: askDeleteClient, act: deleteClient, dangerous: true},
+		"/console/clients/{client_id}/disable":  {show: askDisableClient, act: disableClient, dangerous: true},
+		"/console/clients/{client_id}/json":     {show: showClientJSON, act: saveClientJSON},
+		"/console/clients/{client_id}/logo":     {show: showClientLogo, act: saveClientLogo, files: admin.MaxLogo + 16<<10},
+		"/console/clients/{client_id}/revoke":   {show: askRevokeClient, act: revokeClient, dangerous: true},
+		"/console/clients/{client_id}/rotate":   {show: askRotate, act: rotateSecret, dangerous: true},
+		"/console/clients/{client_id}/secrets":  {show: showClientSecrets},
+		"/console/clients/{client_id}/settings": {show: showClientSettings, act: saveClientSettings},
+		"/console/clients/{client_id}/snippets": {show: showSnippets},
+		"/console/clients/{client_id}/try":      {show: tryClient},
+		"/console/new-client":                   {show: chooseKind},
+		"/console/new-client/{kind}":            {show: askNewClient, act: registerClient},
 	}
 }
 

@@ -39,6 +39,7 @@ var sections = []web.ConsoleSection{
 var done = map[string]string{
 	"saved":   "Saved.",
 	"deleted": "Deleted.",
+	"ended":   "Ended.",
 }
 
 // frame is a page of the section, for show.

@@ -1,6 +1,9 @@
 package idp
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // TokenKind says what an opaque token stands for.
 type TokenKind byte
@@ -75,4 +78,16 @@ type IDToken struct {
 	AccessToken string         // its hash becomes at_hash; empty for none
 	Code        string         // its hash becomes c_hash; empty for none
 	Claims      map[string]any // about the person; may not shadow the above
+}
+
+// Preview is what a client would be told of somebody: the claims of tokens that
+// nobody got, as JSON. What the client would not get is nil.
+type Preview struct {
+	IDToken, AccessToken, Userinfo json.RawMessage
+	// Opaque says that the client would get an access token that says nothing
+	// itself: introspection tells the claims.
+	Opaque bool
+	// Withheld are the scopes that the person would not be given, for want of a
+	// role.
+	Withheld []string
 }

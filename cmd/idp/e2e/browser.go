@@ -116,6 +116,22 @@ func (a *Answer) FindForm(id string) (Form, bool) {
 				form.Fields.Add(attr(n, "name"), attr(n, "value"))
 			}
 		}
+		if n.Type == html.ElementNode && n.Data == "textarea" {
+			var text strings.Builder
+			for c := range n.Descendants() {
+				text.WriteString(c.Data)
+			}
+			form.Fields.Add(attr(n, "name"), text.String())
+		}
+		if n.Type == html.ElementNode && n.Data == "select" {
+			chosen, found := "", false
+			for c := range n.Descendants() {
+				if c.Data == "option" && (!found || hasAttr(c, "selected")) {
+					chosen, found = attr(c, "value"), true
+				}
+			}
+			form.Fields.Add(attr(n, "name"), chosen)
+		}
 		for c := n.FirstChild; c != nil; c = c.NextSibling {
 			walk(c)
 		}

@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"bytes"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/html"
 
 	"idp/internal/console"
 	"idp/internal/server"
@@ -48,6 +52,51 @@ func (w *consoleWorld) send(t testing.TB, path, form string, fields url.Values) 
 		t.Fatalf("%s: status %d:\n%s", path, page.Status, page.Body)
 	}
 	return w.b.Submit(t, page, page.Form(t, form), fields)
+}
+
+// textOf is what an element says.
+func textOf(n *html.Node) string {
+	var text strings.Builder
+	for c := range n.Descendants() {
+		if c.Type == html.TextNode {
+			text.WriteString(c.Data)
+		}
+	}
+	return text.String()
+}
+
+// firstCode is the first text in an element that is written as in a program.
+func firstCode(n *html.Node) string {
+	for c := range n.Descendants() {
+		if c.Data == "code" {
+			return textOf(c)
+		}
+	}
+	return ""
+}
+
+// sendFile sends a file by a form.
+func (b *Browser) sendFile(t testing.TB, path, form, field, name string, file []byte) *Answer {
+	t.Helper()
+	page := b.Get(t, path)
+	f := page.Form(t, form)
+	var body bytes.Buffer
+	parts := multipart.NewWriter(&body)
+	for key := range f.Fields {
+		if key != field {
+			_ = parts.WriteField(key, f.Fields.Get(key))
+		}
+	}
+	part, err := parts.CreateFormFile(field, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = part.Write(file)
+	_ = parts.Close()
+	r, _ := http.NewRequest(http.MethodPost, b.Node.Issuer+f.Action, &body)
+	r.Header.Set("Content-Type", parts.FormDataContentType())
+	r.Header.Set("Origin", b.Node.Issuer)
+	return b.follow(t, r)
 }
 
 // Nobody gets to a page of the console without a session, as somebody who is no
@@ -165,6 +214,262 @@ func TestAttack_P01_NoPageOfTheConsoleWithoutTheRight(t *testing.T) {
 			if a := Do(t, w.b.Client, r); a.Status != http.StatusNotFound {
 				t.Errorf("%s: %d", path, a.Status)
 			}
+		}
+	})
+}
+
+// without returns the fields of a form without some.
+func (f Form) without(names ...string) Form {
+	for _, name := range names {
+		f.Fields.Del(name)
+	}
+	return f
+}
+
+// The wizard registers each kind of application with values that work, and
+// shows the secret once, in the answer itself.
+func TestConsole_Wizard(t *testing.T) {
+	t.Parallel()
+	EachEngine(t, func(t *testing.T, engine string) {
+		w := newConsoleWorld(t, engine, nil)
+		api := w.NewResource(t, []string{"read", "write"})
+		Settle()
+		kinds := w.b.Get(t, "/console/new-client")
+		for kind, fields := range map[string]url.Values{
+			"web":     {"client_name": {"Notes"}, "redirect_uris": {"https://notes.example/cb\r\n\r\n https://notes.example/other \r\n"}, "audience." + api: {"on"}, "scope.read": {"on"}},
+			"spa":     {"client_name": {"Board"}, "redirect_uris": {"https://board.example/app/\nhttps://board.example/x"}},
+			"native":  {"client_name": {"Pocket"}, "redirect_uris": {"http://127.0.0.1/callback"}, "client_id": {"pocket"}},
+			"service": {"client_name": {"Nightly"}, "audience." + api: {"on"}, "scope.read": {"on"}, "scope.write": {"on"}},
+		} {
+			if !strings.Contains(kinds.Body, `href="/console/new-client/`+kind+`"`) {
+				t.Errorf("%s is not offered", kind)
+			}
+			made := w.send(t, "/console/new-client/"+kind, "client", fields)
+			if made.Status != http.StatusCreated || made.Header.Get("Cache-Control") != "no-store" || made.URL.RawQuery != "" {
+				t.Fatalf("%s: status %d at %s\n%s", kind, made.Status, made.URL, made.Body)
+			}
+			id := firstCode(made.element(t, "created"))
+			if made.HasID("client-secret") != (kind == "web" || kind == "service") {
+				t.Errorf("%s: a secret is shown, or none is", kind)
+			}
+			c := Client{ID: id, Public: kind == "spa" || kind == "native"}
+			if !c.Public {
+				c.Secret = textOf(made.element(t, "client-secret"))
+			}
+			for _, page := range []string{"", "/settings", "/secrets", "/claims", "/snippets", "/try", "/json"} {
+				a := w.b.Get(t, "/console/clients/"+id+page)
+				if a.Status != http.StatusOK || c.Secret != "" && strings.Contains(a.Body, c.Secret) {
+					t.Errorf("%s%s: status %d, or the secret once more\n%s", kind, page, a.Status, a.Body)
+				}
+			}
+			Settle()
+			if kind == "service" {
+				tokens := w.Post(t, "/oauth2/token", c, url.Values{"grant_type": {"client_credentials"}}).Tokens(t)
+				if tokens.Scope != "read write" {
+					t.Errorf("scopes %q", tokens.Scope)
+				}
+				continue
+			}
+			c.RedirectURI = strings.TrimSpace(strings.SplitN(fields.Get("redirect_uris"), "\n", 2)[0])
+			if tokens := w.SignIn(t, c, w.employee, "scope", "openid email"); tokens.ID == "" {
+				t.Errorf("%s: no ID token", kind)
+			}
+		}
+
+		// What is wrong stands beside the field, with what was typed.
+		wrong := w.send(t, "/console/new-client/web", "client", url.Values{"client_name": {"Typo"}, "redirect_uris": {"http://typo.example/cb"}, "client_id": {"a b"}})
+		if wrong.Status != http.StatusUnprocessableEntity || !wrong.HasID("client-redirect_uris-problem") || !wrong.HasID("client-client_id-problem") ||
+			!strings.Contains(wrong.Body, "http://typo.example/cb") || !strings.Contains(wrong.Body, `value="Typo"`) || !strings.Contains(wrong.Body, "<title>Error: ") {
+			t.Errorf("status %d\n%s", wrong.Status, wrong.Body)
+		}
+		taken := w.send(t, "/console/new-client/native", "client", url.Values{"client_name": {"Pocket"}, "redirect_uris": {"http://127.0.0.1/callback"}, "client_id": {"pocket"}})
+		if taken.Status != http.StatusConflict || !taken.HasID("problem") {
+			t.Errorf("a taken client ID: status %d", taken.Status)
+		}
+		list := w.b.Get(t, "/console/clients?search=not&kind=web")
+		if !strings.Contains(list.Body, "Notes") || strings.Contains(list.Body, "Pocket") || strings.Contains(list.Body, "Nightly") {
+			t.Errorf("search: %s", list.Body)
+		}
+		if strings.Contains(w.Logs(), "client_secret") {
+			t.Error("the log speaks of secrets")
+		}
+	})
+}
+
+// The three faces make the same client.
+func TestConsole_SameClientByEveryFace(t *testing.T) {
+	t.Parallel()
+	EachEngine(t, func(t *testing.T, engine string) {
+		w := newConsoleWorld(t, engine, nil)
+		api := w.NewResource(t, []string{"read"})
+		root := w.NewClient(t, "--grant-type", "client_credentials", "--audience", w.Issuer+"/admin", "--scope", "idp.admin")
+		commanded := w.NewClient(t, "--name", "Notes", "--redirect-uri", "https://notes.example/cb", "--grant-type", "authorization_code", "--grant-type", "refresh_token",
+			"--post-logout-redirect-uri", "https://notes.example/", "--scope", "openid profile email offline_access read", "--audience", api, "--skip-consent")
+		Settle()
+		token := w.Post(t, "/oauth2/token", root, url.Values{"grant_type": {"client_credentials"}}).Tokens(t).Access
+		call := func(method, path, body string) *Answer {
+			r, _ := http.NewRequest(method, w.Issuer+path, strings.NewReader(body))
+			r.Header.Set("Authorization", "Bearer "+token)
+			r.Header.Set("Content-Type", "application/json")
+			return Do(t, w.HTTP, r)
+		}
+		made := call("POST", "/admin/clients", `{"client_id":"by-api","client_name":"Notes","redirect_uris":["https://notes.example/cb"],"post_logout_redirect_uris":["https://notes.example/"],
+			"grant_types":["authorization_code","refresh_token"],"scope":"openid profile email offline_access read","audience":["`+api+`"],"skip_consent":true}`)
+		if made.Status != http.StatusCreated {
+			t.Fatalf("%d %s", made.Status, made.Body)
+		}
+		page := w.send(t, "/console/new-client/web", "client", url.Values{
+			"client_id": {"by-console"}, "client_name": {"Notes"}, "redirect_uris": {"https://notes.example/cb"}, "post_logout_redirect_uris": {"https://notes.example/"},
+			"scope.offline_access": {"on"}, "scope.read": {"on"}, "audience." + api: {"on"}, "skip_consent": {"on"},
+		})
+		wantPage(t, page, http.StatusCreated, "/console/new-client/web")
+		Settle()
+		document := func(id string) string {
+			d := call("GET", "/admin/clients/"+id, "").JSON(t)
+			for _, own := range []string{"client_id", "created_at", "updated_at", "secrets"} {
+				if d[own] == nil {
+					t.Errorf("%s has no %s", id, own)
+				}
+				delete(d, own)
+			}
+			return mustJSON(t, d)
+		}
+		want := document("by-api")
+		for _, id := range []string{"by-console", commanded.ID} {
+			if got := document(id); got != want {
+				t.Errorf("%s:\n%s\nby-api:\n%s", id, got, want)
+			}
+		}
+		// What is saved without a change changes nothing.
+		for _, tab := range []string{"settings", "json"} {
+			wantPage(t, w.send(t, "/console/clients/by-console/"+tab, tab, nil), http.StatusOK, "/console/clients/by-console/"+tab)
+		}
+		if got := document("by-console"); got != want {
+			t.Errorf("saved without a change:\n%s\n%s", got, want)
+		}
+	})
+}
+
+// A client's pages change it, by the service's own rules.
+func TestConsole_Client(t *testing.T) {
+	t.Parallel()
+	EachEngine(t, func(t *testing.T, engine string) {
+		w := newConsoleWorld(t, engine, nil)
+		app := w.WebClient(t, "--name", "Team Wiki")
+		Settle()
+		at := "/console/clients/" + app.ID
+		settings := w.b.Get(t, at+"/settings")
+		stale := settings.Form(t, "settings")
+		saved := w.b.Submit(t, settings, settings.Form(t, "settings").without("scope.email"), url.Values{
+			"client_name": {"Wiki"}, "access_token_lifetime": {"120"}, "default_max_age": {"0"}, "contacts": {"ops@example.com\nhelp@example.com"}, "require_auth_time": {"on"},
+		})
+		wantPage(t, saved, http.StatusOK, "/settings")
+		if !saved.HasID("done") {
+			t.Error("nothing says that it is saved")
+		}
+		var got struct {
+			ClientName string   `json:"client_name"`
+			Scope      string   `json:"scope"`
+			Lifetime   int      `json:"access_token_lifetime"`
+			MaxAge     *int     `json:"default_max_age"`
+			Contacts   []string `json:"contacts"`
+			AuthTime   bool     `json:"require_auth_time"`
+		}
+		w.JSON(t, &got, "", "client", "get", app.ID)
+		if got.ClientName != "Wiki" || got.Scope != "openid profile offline_access" || got.Lifetime != 120 || got.MaxAge == nil || *got.MaxAge != 0 || len(got.Contacts) != 2 || !got.AuthTime {
+			t.Errorf("%+v", got)
+		}
+		// Somebody who has not seen that does not undo it.
+		if a := w.b.Submit(t, settings, stale, url.Values{"client_name": {"Old"}}); a.Status != http.StatusConflict || !a.HasID("problem") {
+			t.Errorf("an old form: status %d", a.Status)
+		}
+		for field, bad := range map[string]string{"access_token_lifetime": "soon", "redirect_uris": "javascript:alert(1)", "contacts": "nobody", "jwks": "{"} {
+			a := w.send(t, at+"/settings", "settings", url.Values{field: {bad}})
+			if a.Status != http.StatusUnprocessableEntity || !a.HasID("settings-"+field+"-problem") {
+				t.Errorf("%s %q: status %d", field, bad, a.Status)
+			}
+		}
+
+		// JSON replaces all, and nothing that is the server's to say.
+		for name, document := range map[string]string{
+			"no JSON": "{", "unknown": `{"client_nam":"x"}`, "another": `{"client_id":"other","redirect_uris":["https://app.example/cb"]}`, "bad": `{"redirect_uris":["http://x.example/"]}`,
+		} {
+			if a := w.send(t, at+"/json", "json", url.Values{"document": {document}}); a.Status != http.StatusUnprocessableEntity || !a.HasID("json-document-problem") {
+				t.Errorf("%s: status %d", name, a.Status)
+			}
+		}
+		wantPage(t, w.send(t, at+"/json", "json", url.Values{"document": {`{"client_id":"` + app.ID + `","client_name":"Wiki","redirect_uris":["https://app.example/cb"],"scope":"openid email","self_registered":true}`}}), http.StatusOK, "/json")
+		var document map[string]any
+		w.JSON(t, &document, "", "client", "get", app.ID)
+		if document["self_registered"] == true || document["scope"] != "openid email" || document["access_token_lifetime"] != nil {
+			t.Errorf("%v", document)
+		}
+
+		// Another secret, shown once; the old one for as long as it was said.
+		rotated := w.send(t, at+"/rotate", "confirm", url.Values{"grace": {"0s"}})
+		if rotated.Status != http.StatusOK || rotated.URL.RawQuery != "" {
+			t.Fatalf("status %d at %s", rotated.Status, rotated.URL)
+		}
+		fresh := app
+		fresh.Secret = textOf(rotated.element(t, "client-secret"))
+		Settle()
+		form := url.Values{"grant_type": {"authorization_code"}, "code": {"x"}, "redirect_uri": {app.RedirectURI}}
+		if a := w.Post(t, "/oauth2/token", app, form); a.JSON(t)["error"] != "invalid_client" {
+			t.Errorf("the old secret: %s", a.Body)
+		}
+		if a := w.Post(t, "/oauth2/token", fresh, form); a.JSON(t)["error"] != "invalid_grant" {
+			t.Errorf("the new secret: %s", a.Body)
+		}
+		if a := w.b.Get(t, at+"/secrets"); strings.Contains(a.Body, fresh.Secret) {
+			t.Error("the secret is there once more")
+		}
+
+		// What it would be told of somebody; looking leaves nothing behind.
+		before := len(w.Records(t))
+		claims := w.b.Get(t, at+"/claims?user="+w.employee.Username)
+		for id, want := range map[string]string{"id-token-text": `"sub": "` + w.employee.Sub + `"`, "access-token-text": `"scope": "openid email"`, "userinfo-text": `"sub"`} {
+			if got := textOf(claims.element(t, id)); !strings.Contains(got, want) {
+				t.Errorf("%s lacks %s:\n%s", id, want, got)
+			}
+		}
+		for _, r := range w.Records(t)[before:] {
+			if e, _ := r["event"].(string); strings.HasSuffix(e, ".issued") {
+				t.Errorf("looking issued something: %v", r)
+			}
+		}
+		if a := w.b.Get(t, at+"/claims?user=nobody"); a.Status != http.StatusOK || a.HasID("id-token") {
+			t.Errorf("of nobody: status %d", a.Status)
+		}
+
+		// A picture.
+		_, png := pictureFile(t, "png", 64, 64)
+		upload := w.b.sendFile(t, at+"/settings", "logo-form", "logo", "logo.png", png)
+		wantPage(t, upload, http.StatusOK, "/settings")
+		if a := w.b.sendFile(t, at+"/settings", "logo-form", "logo", "logo.svg", []byte("<svg/>")); a.Status != http.StatusUnprocessableEntity || !a.HasID("logo-form-logo-problem") {
+			t.Errorf("a picture that is none: status %d", a.Status)
+		}
+		w.JSON(t, &document, "", "client", "get", app.ID)
+		if document["logo"] == nil {
+			t.Errorf("%v", document)
+		}
+
+		// Off and on again, its tokens ended, and gone.
+		wantPage(t, w.send(t, at+"/disable", "confirm", nil), http.StatusOK, at)
+		w.JSON(t, &document, "", "client", "get", app.ID)
+		if document["disabled"] != true {
+			t.Errorf("%v", document)
+		}
+		wantPage(t, w.send(t, at+"/disable", "confirm", nil), http.StatusOK, at)
+		wantPage(t, w.send(t, at+"/revoke", "confirm", nil), http.StatusOK, at)
+		wantPage(t, w.send(t, at+"/delete", "confirm", nil), http.StatusOK, "/console/clients")
+		if a := w.b.Get(t, at); a.Status != http.StatusNotFound || !a.HasID("problem") {
+			t.Errorf("a client that is gone: status %d", a.Status)
+		}
+		// The audit knows who did it.
+		if !slices.ContainsFunc(w.Records(t), func(r map[string]any) bool {
+			return r["event"] == "client.deleted" && strings.Contains(mustJSON(t, r), w.officer.Sub)
+		}) {
+			t.Error("no event says who deleted the client")
 		}
 	})
 }

@@ -114,7 +114,7 @@ func TestDev(t *testing.T) {
 	// A program that reads the object relies on its keys, and on no others.
 	want := map[string]bool{}
 	for _, key := range []string{
-		"issuer", "discovery", "jwks", "token_endpoint", "authorization_endpoint", "data_dir", "demo_app",
+		"issuer", "discovery", "jwks", "token_endpoint", "authorization_endpoint", "data_dir", "demo_app", "console.url", "console.link", "console.expires_at",
 		"resource_api.url", "resource_api.audience", "resource_api.scopes", "users.username", "users.password", "users.sub",
 		"clients.client_id", "clients.client_secret", "clients.grant_types", "clients.redirect_uris", "clients.scopes", "clients.audience",
 	} {
