@@ -66,7 +66,7 @@ func stacks() []stack {
 		},
 		{
 			name: "django-allauth", title: "Django with allauth", files: []string{"settings.py"}, suits: webApplication,
-			trap:     "PKCE is off unless OAUTH_PKCE_ENABLED is set; the redirect URI ends in a slash.",
+			trap:     "PKCE is off unless OAUTH_PKCE_ENABLED is set, and it asks for a scope groups unless SCOPE is; the redirect URI ends in a slash.",
 			callback: `/oidc/([^/]+)/login/callback/$`, says: "/accounts/oidc/NAME/login/callback/", algs: jose,
 		},
 		{
