@@ -208,7 +208,7 @@ var scoreRules = []scoreRule{
 		mind: "Pages of other origins than those of its redirect URIs cannot sign people in any more.",
 	},
 	{
-		id: "long_access_tokens", severity: SeverityMedium, sentence: "Its access tokens live for more than an hour, and APIs do not hear when they are revoked.", reference: "RFC 9700 section 2.2.1, RFC 9068 section 5",
+		id: "long_access_tokens", severity: SeverityMedium, sentence: "Its access tokens live for more than an hour, and APIs do not hear when they are revoked.", reference: "RFC 6819 section 5.1.5.3",
 		found: when(func(c *idp.Client) bool { return c.AccessTokenLifetime > longAccessToken }),
 		fix:   func(m *idp.ClientMetadata) { m.AccessTokenLifetime = longAccessToken },
 		mind:  "The application refreshes more often.",
@@ -232,7 +232,7 @@ var scoreRules = []scoreRule{
 		mind: "Register a client of its own for what it does by itself, and take client_credentials from this one.",
 	},
 	{
-		id: "unused_refresh_token", severity: SeverityLow, sentence: "It has the refresh_token grant and may not ask for offline_access, so it gets no refresh token.", reference: "OAuth 2.1 section 2.1",
+		id: "unused_refresh_token", severity: SeverityLow, sentence: "It has the refresh_token grant and may not ask for offline_access, so it gets no refresh token.", reference: "OpenID Connect Core section 11",
 		found: when(func(c *idp.Client) bool {
 			return c.HasGrantType(idp.GrantRefreshToken) && !slices.Contains(c.Scopes(), idp.ScopeOfflineAccess)
 		}),
