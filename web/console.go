@@ -125,7 +125,18 @@ type ConsoleButton struct {
 type ConsoleSearch struct {
 	To     string
 	Fields []ConsoleField
-	Active bool // something is narrowed
+	More   []ConsoleField // shown when asked for, or when one of them is filled in
+	Active bool           // something is narrowed
+}
+
+// Deep reports whether something is narrowed by what is not shown at first.
+func (s ConsoleSearch) Deep() bool {
+	for _, f := range s.More {
+		if f.Value != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // ConsoleForm asks for something.

@@ -281,7 +281,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	}
 
 	api := adminapi.New(adminapi.Config{
-		Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Requests: d.store, Admin: d.admin, Keys: d.keyring, Audit: d.store,
+		Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Requests: d.store, Admin: d.admin, Keys: d.keyring,
 		SessionIdle: cfg.Lifetimes.SessionIdle.std(), Now: d.now,
 	})
 
@@ -291,6 +291,8 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	}
 	screens := console.New(console.Config{
 		Issuer: cfg.Issuer, Door: browser, Frame: browser, Admin: d.admin, Directory: d.directory, Preview: protocol, Now: d.now,
+
+		Line: audit.Line,
 	})
 
 	n.handler, err = server.NewHandler(server.HandlerConfig{

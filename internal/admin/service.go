@@ -29,6 +29,7 @@ type Store interface {
 	RegistrationStore
 	LogoStore
 	SignInPolicyStore
+	AuditStore
 }
 
 // Directory is the view of clients, resources and roles that requests use; it

@@ -52,6 +52,8 @@ type Config struct {
 	Directory Directory
 	Preview   Preview
 	Now       func() time.Time
+
+	Line func(idp.Event) []byte // as which an event is exported; audit.Line
 }
 
 // Preview is what a client would be told of somebody who signs in to it for an
@@ -103,6 +105,10 @@ func table() map[string]page {
 		"/console/clients/{client_id}/try":      {show: tryClient},
 		"/console/new-client":                   {show: chooseKind},
 		"/console/new-client/{kind}":            {show: askNewClient, act: registerClient},
+
+		"/console/audit":            {show: listEvents},
+		"/console/audit/{event_id}": {show: showEvent},
+		"/console/audit-export":     {show: exportEvents},
 	}
 }
 

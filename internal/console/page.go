@@ -33,6 +33,7 @@ type visit struct {
 var sections = []web.ConsoleSection{
 	{Links: []web.ConsoleLink{{Title: "Home", To: "/console"}}},
 	{Title: "Applications", Links: []web.ConsoleLink{{Title: "Clients", To: "/console/clients"}}},
+	{Title: "What happened", Links: []web.ConsoleLink{{Title: "Audit", To: "/console/audit"}}},
 }
 
 // done are the words of what a form did, by what stands in the address after.

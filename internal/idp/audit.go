@@ -40,6 +40,7 @@ type EventFilter struct {
 	RemoteAddr string
 	RequestID  string
 	Actor      string // who changed something: Detail's actor
+	Target     string // what was changed: Detail's target
 	// Refused asks for what failed or was refused, or for all else.
 	Refused *bool
 	Since   time.Time // the first instant
@@ -54,6 +55,7 @@ func (f EventFilter) Match(e Event) bool {
 		{f.RemoteAddr, e.RemoteAddr},
 		{f.RequestID, e.RequestID},
 		{f.Actor, e.Detail["actor"]},
+		{f.Target, e.Detail["target"]},
 	} {
 		if c.want != "" && c.want != c.is {
 			return false

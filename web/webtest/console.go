@@ -25,7 +25,7 @@ func console(layout web.Layout, person web.Account, day time.Time) map[string]an
 		Search: &web.ConsoleSearch{To: "/console/clients", Active: true, Fields: []web.ConsoleField{
 			{Kind: web.FieldSearch, Name: "search", Label: "Name or client ID", Value: "cal"},
 			{Kind: web.FieldSelect, Name: "kind", Label: "Kind", Options: []web.ConsoleOption{{Label: "All kinds"}, {Value: "web", Label: "Web application"}}},
-		}},
+		}, More: []web.ConsoleField{{Kind: web.FieldDate, Name: "since", Label: "From (UTC)", Value: "2026-03-01T08:00"}}},
 		Rows: []web.ConsoleRow{
 			{Cells: []web.ConsoleCell{{Text: "Calendar", To: "/console/clients/calendar"}, {Text: "Web application"}, {Text: "calendar", Code: true}, {At: day}}, Actions: []web.ConsoleButton{
 				{Title: "Remove", To: "/console/clients", Label: "Remove Calendar", Danger: true, Fields: []web.Field{{Name: "id", Value: "calendar"}}},

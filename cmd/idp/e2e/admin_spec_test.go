@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -199,6 +200,6 @@ func named(r server.Route) string { return variable.ReplaceAllString(r.Path, "{$
 // with fills in a route's variables.
 func with(r server.Route, values map[string]string) string {
 	return variable.ReplaceAllStringFunc(r.Path, func(v string) string {
-		return url.PathEscape(values[variable.FindStringSubmatch(v)[1]])
+		return url.PathEscape(cmp.Or(values[variable.FindStringSubmatch(v)[1]], "none"))
 	})
 }
