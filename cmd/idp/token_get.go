@@ -104,6 +104,9 @@ func (a *app) clientOfTokens(cmd *cobra.Command, o *tokenGetOptions) (idp.Client
 	o.scopes = strings.Fields(strings.Join(o.scopes, " "))
 	if o.from != "" {
 		o.from = strings.TrimSuffix(o.from, "/")
+		if u, err := url.Parse(o.from); err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && isLoopbackHost(u.Hostname())) {
+			return idp.Client{}, usage("--issuer %s: must be an https address; http is for this machine only", o.from)
+		}
 		known := idp.Client{ClientID: o.client}
 		if o.flow == "" {
 			o.flow = flowCode
@@ -249,7 +252,7 @@ func listenForAnswer(c idp.Client, wanted string) (net.Listener, string, error) 
 	var last error
 	for _, uri := range candidates {
 		u, err := url.Parse(uri)
-		if err != nil || u.Scheme != "http" || u.Hostname() != "127.0.0.1" && u.Hostname() != "::1" && u.Hostname() != "localhost" {
+		if err != nil || u.Scheme != "http" || !isLoopbackHost(u.Hostname()) {
 			continue
 		}
 		port := u.Port()

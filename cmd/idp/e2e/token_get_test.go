@@ -214,6 +214,7 @@ func TestTokenGet(t *testing.T) {
 				{web, []string{"--paste", "--client-secret-stdin"}, 2, "both read stdin"},
 				{native, []string{"--timeout", "100ms"}, 1, "nobody signed in"},
 				{native, []string{"--issuer", "http://127.0.0.1:1"}, 69, "refused"},
+				{native, []string{"--issuer", "http://id.example.com"}, 2, "must be an https address"},
 			} {
 				cmd := get(tt.c, tt.args...)
 				out, _ := cmd.CombinedOutput()
