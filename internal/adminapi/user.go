@@ -49,7 +49,7 @@ var ofTheServer = []string{"created_at", "deletion_due_at", "deletion_requested_
 // Users answers /admin/users.
 func (a *API) Users(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet:  {idp.ScopeUsersRead, listUsers},
+		http.MethodGet:  {idp.ScopeUsersRead, personal("users", listUsers)},
 		http.MethodPost: {idp.ScopeUsers, createUser},
 	})
 }
@@ -57,7 +57,7 @@ func (a *API) Users(w http.ResponseWriter, r *http.Request) {
 // User answers /admin/users/{user_id}.
 func (a *API) User(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet:    {idp.ScopeUsersRead, getUser},
+		http.MethodGet:    {idp.ScopeUsersRead, personal("user", getUser)},
 		http.MethodPatch:  {idp.ScopeUsers, patchUser},
 		http.MethodDelete: {idp.ScopeUsers, deleteUser},
 	})
@@ -71,7 +71,7 @@ func (a *API) UserPassword(w http.ResponseWriter, r *http.Request) {
 // UserFactors answers /admin/users/{user_id}/factors.
 func (a *API) UserFactors(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet: {idp.ScopeUsersRead, getFactors},
+		http.MethodGet: {idp.ScopeUsersRead, personal("factors", getFactors)},
 		http.MethodDelete: {idp.ScopeUsers, func(c *call) (answer, error) {
 			return c.member(func(userID string) error { return c.admin.ResetFactors(c.Context(), userID) })
 		}},
@@ -81,7 +81,7 @@ func (a *API) UserFactors(w http.ResponseWriter, r *http.Request) {
 // UserSessions answers /admin/users/{user_id}/sessions.
 func (a *API) UserSessions(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet: {idp.ScopeUsersRead, listSessions},
+		http.MethodGet: {idp.ScopeUsersRead, personal("sessions", listSessions)},
 		http.MethodDelete: {idp.ScopeUsers, func(c *call) (answer, error) {
 			return c.member(func(userID string) error {
 				_, err := c.admin.EndSessions(c.Context(), userID)
@@ -106,7 +106,7 @@ func (a *API) UserSession(w http.ResponseWriter, r *http.Request) {
 
 // UserConsents answers /admin/users/{user_id}/consents.
 func (a *API) UserConsents(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeUsersRead, listConsents}})
+	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeUsersRead, personal("consents", listConsents)}})
 }
 
 // UserConsent answers /admin/users/{user_id}/consents/{client_id}.
