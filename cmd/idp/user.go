@@ -187,7 +187,7 @@ func address(p *idp.Profile) *idp.Address {
 
 func (a *app) userCommand() *cobra.Command {
 	return noun("user", "People who can sign in",
-		a.userCreate(), a.userList(), a.userGet(), a.userUpdate(), a.userSetPassword(),
+		a.userCreate(), a.userImport(), a.userList(), a.userGet(), a.userUpdate(), a.userSetPassword(),
 		a.userInvite(), a.userLink(),
 		a.userVerb("reset-factors", "Take a person's passkeys, authenticators and recovery codes away and end their sessions",
 			"has no passkey, authenticator app or recovery code any more; their sessions have ended", (*admin.Service).ResetFactors),
