@@ -354,12 +354,14 @@ func newSecret() idp.Secret {
 	return idp.Secret(text)
 }
 
+// cloneClient returns a copy that shares nothing that can be changed.
 func cloneClient(c *idp.Client) idp.Client {
 	out := *c
 	m := &out.ClientMetadata
 	for _, list := range []*[]string{
 		&m.GrantTypes, &m.ResponseTypes, &m.RedirectURIs, &m.Contacts, &m.Audience,
 		&m.ResourceServerOf, &m.AllowedCORSOrigins, &m.AllowedGroups, &m.RequestURIs, &m.DefaultACRValues,
+		&m.PostLogoutRedirectURIs,
 	} {
 		*list = slices.Clone(*list)
 	}
@@ -369,6 +371,9 @@ func cloneClient(c *idp.Client) idp.Client {
 		m.DefaultMaxAge = &age
 	}
 	out.Secrets = slices.Clone(out.Secrets)
+	for i := range out.Secrets {
+		out.Secrets[i].Sealed = slices.Clone(out.Secrets[i].Sealed)
+	}
 	return out
 }
 

@@ -13,6 +13,7 @@ var (
 	NewClientID      = newClientID
 	NewSecret        = newSecret
 	ValidClientID    = validClientID
+	CloneClient      = cloneClient
 )
 
 // CheckClient says what is wrong with metadata that is to be registered.
