@@ -51,6 +51,7 @@ type Config struct {
 	Pages        PagesConfig        `yaml:"pages"`
 
 	Audit     AuditConfig     `yaml:"audit"`
+	Traces    TracesConfig    `yaml:"traces"`
 	Lifetimes LifetimesConfig `yaml:"lifetimes"`
 	Keys      KeysConfig      `yaml:"keys"`
 	Passwords PasswordsConfig `yaml:"passwords"`
@@ -189,6 +190,13 @@ type AuditConfig struct {
 	Retention Duration `yaml:"retention" min:"24h"`
 }
 
+// TracesConfig says for how long it is kept how requests were decided, and
+// whether of those as well that went well.
+type TracesConfig struct {
+	Retention Duration `yaml:"retention" max:"8760h"`
+	Successes string   `yaml:"successes" oneof:"off on"`
+}
+
 // LifetimesConfig is idp.Lifetimes as it is configured.
 type LifetimesConfig struct {
 	Code            Duration `yaml:"code" min:"1s" max:"10m"`
@@ -269,8 +277,9 @@ func defaultConfig() Config {
 			MaxClients: 1000, PerHour: 60, IdleLife: Duration(90 * day),
 			MetadataDocuments: "off", SoftwareStatements: "off", StatementAlgs: strings.Join(idp.AssertionAlgorithms(), " "),
 		},
-		Mail:  MailConfig{Port: 587},
-		Audit: AuditConfig{Mode: "strict", Retention: Duration(400 * day)},
+		Mail:   MailConfig{Port: 587},
+		Audit:  AuditConfig{Mode: "strict", Retention: Duration(400 * day)},
+		Traces: TracesConfig{Retention: Duration(3 * day), Successes: "on"},
 		Lifetimes: LifetimesConfig{
 			Code:            Duration(l.Code),
 			AccessToken:     Duration(l.AccessToken),

@@ -118,6 +118,7 @@ func (a *app) openMeteredStore(ctx context.Context, cfg *Config, logger *slog.Lo
 		Tracer:         tracer,
 		GrantRetention: cfg.Lifetimes.RefreshAbsolute.std(),
 		AuditRetention: cfg.Audit.Retention.std(),
+		TraceRetention: cfg.Traces.Retention.std(),
 		Exclusive:      exclusive,
 	})
 	invalid, _ := errors.AsType[*idp.InvalidError](err)

@@ -39,6 +39,7 @@ var importTable = map[string]struct {
 	"internal/acme":            {[]string{"internal/idp", "golang.org/x/crypto/acme"}, "internal/acme knows the nouns and the ACME library, no sibling"},
 	"internal/tracing":         {[]string{"internal/idp", "go.opentelemetry.io/otel"}, "internal/tracing knows the nouns and OpenTelemetry, no sibling"},
 	"internal/snippets":        {[]string{"internal/idp"}, "internal/snippets knows the nouns only"},
+	"internal/decisions":       {[]string{"internal/idp"}, "internal/decisions knows the nouns only"},
 	"internal/server":          {[]string{"internal/idp", "github.com/gorilla/mux", "github.com/rs/cors"}, "internal/server takes handlers and knows the request record, mux and cors only"},
 	"internal/store":           {[]string{"internal/idp", "migrations", "github.com/jackc/pgx/v5", "modernc.org/sqlite", "github.com/pressly/goose/v3"}, "internal/store knows the nouns, the migrations and its drivers"},
 	"internal/store/storetest": {[]string{"internal/store", "internal/idp", "github.com/jackc/pgx/v5"}, "internal/store/storetest opens stores for tests"},

@@ -147,7 +147,7 @@ func (a *app) root() *cobra.Command {
 	}
 	add("run", a.serveCommand(), a.devCommand(), a.initCommand(), a.doctorCommand(), a.migrateCommand(), a.healthcheckCommand())
 	add("objects", a.adminCommand(), a.clientCommand(), a.userCommand(), a.groupCommand(), a.policyCommand(), a.roleCommand(), a.resourceCommand(),
-		a.consentCommand(), a.sessionCommand(), a.keyCommand(), a.tokenCommand(), a.mailCommand(), a.auditCommand())
+		a.consentCommand(), a.sessionCommand(), a.keyCommand(), a.tokenCommand(), a.mailCommand(), a.auditCommand(), a.explainCommand())
 	add("tools", a.applyCommand(), a.backupCommand(), a.exportCommand(), a.importCommand(), a.configCommand(), a.versionCommand())
 	return root
 }

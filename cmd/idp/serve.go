@@ -24,6 +24,7 @@ import (
 	"idp/internal/audit"
 	"idp/internal/backchannel"
 	"idp/internal/console"
+	"idp/internal/decisions"
 	"idp/internal/discovery"
 	"idp/internal/grants"
 	"idp/internal/idp"
@@ -189,6 +190,7 @@ type node struct {
 	*database
 	pages     *web.Pages
 	audit     *audit.Recorder
+	decisions *decisions.Recorder // nil where none are kept
 	sealer    *audit.Sealer
 	publisher *discovery.Publisher
 	register  *registration.Service
@@ -219,6 +221,9 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	n.audit = audit.New(audit.Config{
 		Store: d.store, Logger: d.logger, Now: d.now, Strict: cfg.Audit.Mode == "strict",
 	})
+	if cfg.Traces.Retention > 0 {
+		n.decisions = decisions.New(decisions.Config{Store: d.store, Successes: cfg.Traces.Successes == "on", Logger: d.logger})
+	}
 	n.sealer = d.sealer()
 	d.failures.auditTo(n.audit)
 	people := users.New(users.Config{
@@ -301,6 +306,10 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Line: audit.Line, Keys: d.keyring, Setting: cfg.settings(), RotateEvery: cfg.Keys.RotateEvery.std(), PublishAhead: cfg.Keys.PublishAhead.std(),
 	})
 
+	var kept server.Decisions
+	if n.decisions != nil {
+		kept = n.decisions
+	}
 	n.handler, err = server.NewHandler(server.HandlerConfig{
 		Issuer: cfg.Issuer,
 		Handlers: server.Handlers{
@@ -376,6 +385,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			AdminKeyRotation:   http.HandlerFunc(api.RotateKeys),
 			AdminKeyRetirement: http.HandlerFunc(api.RetireKey),
 			AdminAuditEvents:   http.HandlerFunc(api.AuditEvents),
+			AdminTrace:         http.HandlerFunc(api.Trace),
 
 			Console: pagesOf(screens),
 
@@ -394,10 +404,11 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 				Detail: map[string]string{"headers": strings.Join(names, " ")},
 			})
 		},
-		Meter:  d.metrics,
-		Tracer: tracer,
-		Logger: d.logger,
-		Now:    d.now,
+		Meter:     d.metrics,
+		Tracer:    tracer,
+		Decisions: kept,
+		Logger:    d.logger,
+		Now:       d.now,
 	})
 	if err != nil {
 		return nil, errors.Join(withCode(exitConfiguration, err), n.close())
@@ -524,6 +535,12 @@ func (n *node) run(ctx context.Context) error {
 func (n *node) sources() metrics.Sources {
 	return metrics.Sources{
 		Store: n.store, Keys: n.keyring.States, Dropped: n.audit.Dropped,
+		DroppedDecisions: func() int64 {
+			if n.decisions == nil {
+				return 0
+			}
+			return n.decisions.Dropped()
+		},
 		Pools: func() (pools []metrics.Pool) {
 			for _, p := range n.store.Pools() {
 				pools = append(pools, metrics.Pool(p))
@@ -622,6 +639,9 @@ func (n *node) maintain(ctx context.Context) {
 func (n *node) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()
+	if n.decisions != nil {
+		n.decisions.Close(ctx)
+	}
 	if err := n.audit.Close(ctx); err != nil {
 		n.logger.Error("audit rows were lost", "cause", err)
 		return err

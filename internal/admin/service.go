@@ -30,6 +30,7 @@ type Store interface {
 	LogoStore
 	SignInPolicyStore
 	AuditStore
+	TraceStore
 }
 
 // Directory is the view of clients, resources and roles that requests use; it

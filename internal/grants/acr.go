@@ -42,7 +42,7 @@ func (w *acrWish) fromClaims(acr *idp.ClaimRequest) *Error {
 	}
 	w.values, w.essential = values, acr.Essential
 	if w.essential && w.weakest() == "" {
-		return errUnmet("no sign-in here reaches the essential acr")
+		return errUnmet("no sign-in here reaches the essential acr").by(idp.RuleSignInLevel, fact("reachable", idp.ACRs()...))
 	}
 	return nil
 }

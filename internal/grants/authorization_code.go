@@ -23,7 +23,8 @@ func loadCode(ctx context.Context, u *unit) error {
 	}
 	if state.Grant.ClientID != u.client.ClientID {
 		// A stranger's attempt must not burn or kill what is not its own.
-		return invalidGrant("the grant is invalid, expired, revoked or was used before").because(errors.New("code of another client"))
+		return invalidGrant("the grant is invalid, expired, revoked or was used before").because(errors.New("code of another client")).
+			by(idp.RuleGrantClient, fact("granted_to", state.Grant.ClientID), fact("presented_by", u.client.ClientID))
 	}
 	u.state = &state
 	if !state.Grant.CodeUsedAt.IsZero() {
@@ -61,14 +62,15 @@ func (s *Service) admit(u *unit) error {
 	}
 	if !subset(g.Scopes, u.client.Scopes()) {
 		return invalidGrant("the grant is invalid, expired, revoked or was used before").
-			because(errors.New("the client lost a granted scope"))
+			because(errors.New("the client lost a granted scope")).
+			by(idp.RuleGrantScope, fact("granted", g.Scopes...), fact("allowed", u.client.Scopes()...))
 	}
 	wanted, ok := scopeList(u.form.get("scope"))
 	switch {
 	case !ok:
 		return invalidScope("scope is malformed")
 	case !subset(wanted, g.Scopes):
-		return invalidScope("the scope goes beyond what was granted")
+		return invalidScope("the scope goes beyond what was granted").by(idp.RuleScopeGranted, fact("granted", g.Scopes...))
 	case len(wanted) == 0:
 		wanted = g.Scopes
 	}
@@ -97,9 +99,9 @@ func (s *Service) admit(u *unit) error {
 func chosenResource(granted, wanted []string) (string, *Error) {
 	switch {
 	case len(wanted) > 1:
-		return "", invalidTarget("ask for one resource per token")
+		return "", invalidTarget("ask for one resource per token").by(idp.RuleResourceOne)
 	case len(wanted) == 1 && !subset(wanted, granted):
-		return "", invalidTarget("the resource goes beyond what was granted")
+		return "", invalidTarget("the resource goes beyond what was granted").by(idp.RuleResourceGranted, fact("granted", granted...))
 	case len(wanted) == 1:
 		return wanted[0], nil
 	case len(granted) > 0:

@@ -55,27 +55,33 @@ const maxRequest = 5 << 10
 // trust checks client_id and redirect_uri. An unknown and a disabled client
 // look the same.
 func (s *Service) trust(form parameters) (*authorizationRequest, *problem) {
-	reject := func(code string, message idp.Saying, reason string) (*authorizationRequest, *problem) {
-		return nil, &problem{status: http.StatusBadRequest, code: code, message: message, reason: reason}
+	reject := func(code string, message idp.Saying, reason string, step idp.Step) (*authorizationRequest, *problem) {
+		return nil, &problem{status: http.StatusBadRequest, code: code, message: message, reason: reason, step: step}
 	}
 	for _, name := range form.duplicated {
 		if name == "client_id" || name == "redirect_uri" {
-			return reject("invalid_request", idp.SayRequestUnreadable, name+" came more than once")
+			return reject("invalid_request", idp.SayRequestUnreadable, name+" came more than once", failed(idp.RuleRequestWellFormed, fact("twice", name)))
 		}
 	}
 	client, ok := s.Directory.Client(form.get("client_id"))
 	if !ok || client.Disabled {
-		return reject("invalid_client", idp.SayClientUnknown, "unknown or disabled client")
+		why := failed(idp.RuleClientKnown, typed("client_id", form.get("client_id")))
+		if ok {
+			why = failed(idp.RuleClientEnabled, fact("client_id", client.ClientID))
+		}
+		return reject("invalid_client", idp.SayClientUnknown, "unknown or disabled client", why)
 	}
 	req := &authorizationRequest{client: client, redirectURI: form.get("redirect_uri")}
 	if req.redirectURI == "" {
 		if len(client.RedirectURIs) != 1 || hasScope(strings.Fields(form.get("scope")), idp.ScopeOpenID) {
-			return reject("invalid_request", idp.SayRedirectMissing, "redirect_uri is missing")
+			return reject("invalid_request", idp.SayRedirectMissing, "redirect_uri is missing",
+				failed(idp.RuleRedirectPresent, fact("client_id", client.ClientID), fact("registered", client.RedirectURIs...)))
 		}
 		req.redirectURI, req.redirectURIOmitted = client.RedirectURIs[0], true
 	}
 	if !client.MatchRedirectURI(req.redirectURI) {
-		return reject("invalid_redirect_uri", idp.SayRedirectUnregistered, "redirect_uri is not registered")
+		return reject("invalid_redirect_uri", idp.SayRedirectUnregistered, "redirect_uri is not registered",
+			failed(idp.RuleRedirectExact, append(differences(req.redirectURI, client.RedirectURIs), fact("client_id", client.ClientID))...))
 	}
 	return req, nil
 }
@@ -98,7 +104,8 @@ func (s *Service) check(req *authorizationRequest, form parameters) *Error {
 	case form.get("registration") != "":
 		return oauthError(http.StatusBadRequest, "registration_not_supported", "the registration parameter is not supported")
 	case !req.client.HasGrantType(idp.GrantAuthorizationCode):
-		return unauthorizedClient("the client may not use the authorization code grant")
+		return unauthorizedClient("the client may not use the authorization code grant").
+			by(idp.RuleGrantTypeAllowed, fact("asked", idp.GrantAuthorizationCode), fact("registered", req.client.GrantTypes...))
 	case !printable(form.get("state")) || !printable(form.get("nonce")):
 		return invalidRequest("state and nonce hold printable ASCII only")
 	}
@@ -118,11 +125,11 @@ func (s *Service) checkProofKey(req *authorizationRequest, form parameters) *Err
 	case challenge == "" && method == "" && !req.client.RequiresPKCE():
 		return nil
 	case challenge == "":
-		return invalidRequest("code_challenge is missing: this client must use PKCE")
+		return invalidRequest("code_challenge is missing: this client must use PKCE").by(idp.RulePKCEChallenge)
 	case method != "S256":
-		return invalidRequest("the only code_challenge_method is S256")
+		return invalidRequest("the only code_challenge_method is S256").by(idp.RulePKCEChallenge)
 	case len(challenge) != 43 || strings.Trim(challenge, base64URLAlphabet) != "":
-		return invalidRequest("code_challenge is not the base64url of a SHA-256 hash")
+		return invalidRequest("code_challenge is not the base64url of a SHA-256 hash").by(idp.RulePKCEChallenge)
 	}
 	req.codeChallenge = challenge
 	return nil
@@ -158,10 +165,10 @@ func (s *Service) checkHint(req *authorizationRequest, form parameters) *Error {
 	}
 	hint, err := s.Signer.VerifyIDToken(raw)
 	if err != nil {
-		return invalidRequest("id_token_hint is not an ID token of this issuer").because(err)
+		return invalidRequest("id_token_hint is not an ID token of this issuer").because(err).by(idp.RuleIDTokenHint)
 	}
 	if req.hintSubject != "" && req.hintSubject != hint.Subject {
-		return invalidRequest("id_token_hint and claims name different people")
+		return invalidRequest("id_token_hint and claims name different people").by(idp.RuleIDTokenHint)
 	}
 	req.hintSubject = hint.Subject
 	return nil

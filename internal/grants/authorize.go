@@ -32,6 +32,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	idp.RequestFrom(ctx).ClientID = req.client.ClientID
+	idp.Pass(ctx, idp.RuleClientKnown, idp.RuleRedirectExact)
 	req.answered = flow.Denied
 	// 3. Check everything else; from here on errors are redirected.
 	if err := s.check(req, form); err != nil {
@@ -42,18 +43,22 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, req, err)
 		return
 	}
+	idp.Pass(ctx, requestRules...)
 	// 4. Load who sits there and what was allowed before: one query.
-	who, err := s.whoSits(r, req.client)
+	who, absence, err := s.whoSits(r, req.client)
 	if err != nil {
 		s.refuse(w, r, req, toError(err))
 		return
 	}
 	// 5. Decide. 6. Act.
 	f := s.facts(req, flow, who)
+	f.absence = absence
 	if who != nil {
 		idp.RequestFrom(ctx).Subject = who.User.ID
 	}
-	switch next, err := decide(f); next {
+	next, trail, refusal := decide(f)
+	idp.RequestFrom(ctx).Decided(trail...)
+	switch next {
 	case stepLogin, stepSelectAccount:
 		s.interact(w, r, "/login", flow)
 	case stepRegister:
@@ -69,7 +74,7 @@ func (s *Service) Authorize(w http.ResponseWriter, r *http.Request) {
 			s.refuse(w, r, req, toError(err))
 		}
 	default:
-		s.refuse(w, r, req, err)
+		s.refuse(w, r, req, refusal)
 	}
 }
 
@@ -79,14 +84,15 @@ type problem struct {
 	code    string
 	message idp.Saying
 	reason  string // for log and audit
-	cause   error  // for the log; nil when reason says it all
+	step    idp.Step
+	cause   error // for the log; nil when reason says it all
 }
 
 // readFlow returns the flow that the request starts or goes on with, and the
 // parameters of its authorization request.
 func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
 	malformed := func(reason string) (idp.Flow, parameters, *problem) {
-		return idp.Flow{}, parameters{}, &problem{status: http.StatusBadRequest, code: "invalid_request", message: idp.SayRequestUnreadable, reason: reason}
+		return idp.Flow{}, parameters{}, &problem{status: http.StatusBadRequest, code: "invalid_request", message: idp.SayRequestUnreadable, reason: reason, step: failed(idp.RuleRequestWellFormed, fact("reason", reason))}
 	}
 	var raw string
 	switch r.Method {
@@ -120,7 +126,7 @@ func (s *Service) readFlow(r *http.Request) (idp.Flow, parameters, *problem) {
 	if bound := s.Browser.Bound(r); bound == nil || subtle.ConstantTimeCompare(bound, flow.Browser) != 1 {
 		return idp.Flow{}, parameters{}, &problem{
 			status: http.StatusForbidden, code: "wrong_browser", reason: "flow of another browser",
-			message: idp.SayStartedElsewhere,
+			message: idp.SayStartedElsewhere, step: failed(idp.RuleFlowBrowser),
 		}
 	}
 	form, err = parseParameters(flow.Request)
@@ -149,25 +155,35 @@ func (s *Service) startFlow(ctx context.Context, form parameters) (idp.Flow, par
 }
 
 // whoSits returns the live session at the browser with what its person allowed
-// the client, or nil.
-func (s *Service) whoSits(r *http.Request, c *idp.Client) (*idp.AuthorizationContext, error) {
+// the client, or nil and why there is none.
+func (s *Service) whoSits(r *http.Request, c *idp.Client) (*idp.AuthorizationContext, idp.Step, error) {
+	nobody := func(session string) (*idp.AuthorizationContext, idp.Step, error) {
+		return nil, asked(idp.RuleSessionAlive, fact("session", session)), nil
+	}
 	id, proves, ok := s.Browser.Session(r)
 	if !ok {
-		return nil, nil
+		return nobody("none")
 	}
 	who, err := s.Sessions.AuthorizationContext(r.Context(), id, c.ClientID)
 	switch {
 	case errors.Is(err, idp.ErrNotFound):
-		return nil, nil
+		return nobody("unknown")
 	case err != nil:
-		return nil, err
+		return nil, idp.Step{}, err
+	case !proves(who.Session.Salt):
+		return nobody("replaced")
+	case !who.Session.Live(s.now(), s.Lifetimes.SessionIdle):
+		return nil, asked(idp.RuleSessionAlive, fact("session", who.Session.State(s.now(), s.Lifetimes.SessionIdle)), fact("sid", id.String()),
+			fact("user_id", who.User.ID), instant("last_seen_at", who.Session.LastSeenAt), instant("expires_at", who.Session.ExpiresAt)), nil
 	}
-	live := proves(who.Session.Salt) && who.Session.Live(s.now(), s.Lifetimes.SessionIdle) &&
-		who.User.Gate(who.Session.AuthTime) == nil && c.Gate(who.Session.AuthTime) == nil
-	if !live {
-		return nil, nil
+	refused := who.User.Gate(who.Session.AuthTime)
+	if refused == nil {
+		refused = c.Gate(who.Session.AuthTime)
 	}
-	return &who, nil
+	if refused, ok := errors.AsType[idp.Refusal](refused); ok {
+		return nil, asked(refused.Rule(), fact("sid", id.String()), fact("user_id", who.User.ID), instant("auth_time", who.Session.AuthTime)), nil
+	}
+	return &who, idp.Step{}, nil
 }
 
 // interact sends the browser to a page, with the flow sealed into the link and
@@ -176,7 +192,7 @@ func (s *Service) interact(w http.ResponseWriter, r *http.Request, page string, 
 	flow.Browser = s.Browser.Bind(w, r)
 	sealed, err := s.Opaque.SealFlow(flow)
 	if err != nil {
-		s.reject(w, r, &problem{status: http.StatusInternalServerError, code: "server_error", message: idp.SayInternal, reason: err.Error(), cause: err})
+		s.reject(w, r, &problem{status: http.StatusInternalServerError, code: "server_error", message: idp.SayInternal, reason: err.Error(), cause: err, step: failed(idp.RuleServerWorks)})
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -196,6 +212,7 @@ func (s *Service) pathOf(page string) string {
 func (s *Service) refuse(w http.ResponseWriter, r *http.Request, req *authorizationRequest, err *Error) {
 	record := idp.RequestFrom(r.Context())
 	record.Outcome, record.Cause = err.Code, err
+	record.Decided(err.step())
 	if err.Code == "temporarily_unavailable" {
 		w.Header().Set("Retry-After", retryAfter)
 		if !req.prompts("none") {
@@ -238,6 +255,7 @@ func (s *Service) askToReturn(w http.ResponseWriter, r *http.Request, req *autho
 func (s *Service) reject(w http.ResponseWriter, r *http.Request, p *problem) {
 	record := idp.RequestFrom(r.Context())
 	record.Outcome, record.Cause = p.code, p.cause
+	record.Refused(p.told())
 	if p.cause == nil {
 		record.Cause = errors.New(p.reason)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -47,7 +48,7 @@ func (s *Service) presented(r *http.Request, form parameters) (credentials, *Err
 	headers := r.Header.Values("Authorization")
 	if form.get("client_assertion") != "" || form.get("client_assertion_type") != "" {
 		if len(headers) > 0 || c.secret != "" {
-			return c, invalidRequest("the client used more than one authentication method")
+			return c, invalidRequest("the client used more than one authentication method").by(idp.RuleClientPresented)
 		}
 		if form.get("client_assertion_type") != assertionType {
 			return c, invalidClient().because(errors.New("unknown client_assertion_type"))
@@ -63,17 +64,17 @@ func (s *Service) presented(r *http.Request, form parameters) (credentials, *Err
 	}
 	switch {
 	case len(headers) > 1:
-		return c, invalidRequest("the Authorization header came more than once")
+		return c, invalidRequest("the Authorization header came more than once").by(idp.RuleClientPresented)
 	case len(headers) == 1:
 		id, secret, ok := basicCredentials(headers[0])
 		if !ok {
 			return c, invalidClient().because(errors.New("malformed Authorization header"))
 		}
 		if form.values.Has("client_secret") {
-			return c, invalidRequest("the client used more than one authentication method")
+			return c, invalidRequest("the client used more than one authentication method").by(idp.RuleClientPresented)
 		}
 		if c.clientID != "" && c.clientID != id {
-			return c, invalidRequest("client_id differs from the authenticated client")
+			return c, invalidRequest("client_id differs from the authenticated client").by(idp.RuleClientPresented)
 		}
 		return credentials{clientID: id, secret: secret, method: idp.AuthClientSecretBasic}, nil
 	case c.clientID == "":
@@ -120,7 +121,7 @@ func (s *Service) authenticate(w http.ResponseWriter, r *http.Request, form para
 	if wait := s.guesses.blocked(guess); wait > 0 {
 		return nil, &Error{
 			Code: "temporarily_unavailable", Description: "too many failed attempts; wait before the next",
-			Status: http.StatusTooManyRequests, RetryAfter: int(wait.Seconds()) + 1,
+			Status: http.StatusTooManyRequests, RetryAfter: int(wait.Seconds()) + 1, rule: idp.RuleClientAttempts,
 		}
 	}
 	client, cause := s.verify(creds)
@@ -132,7 +133,8 @@ func (s *Service) authenticate(w http.ResponseWriter, r *http.Request, form para
 	}
 	if cause != nil {
 		s.guesses.failed(guess)
-		err := invalidClient().because(cause)
+		rule, facts := s.unproven(creds, cause)
+		err := invalidClient().because(cause).by(rule, facts...)
 		s.noteAuthFailure(r, creds.clientID, err)
 		return nil, err
 	}
@@ -164,20 +166,27 @@ func (s *Service) verify(creds credentials) (*idp.Client, error) {
 	}
 	switch {
 	case !known:
-		return nil, errors.New("unknown client")
+		return nil, errUnknownClient
 	case client.Disabled:
 		return nil, idp.RefusedClientDisabled
 	case creds.assertion != "" && client.AssertsItself():
 		return client, nil // as far as the assertion proves it
 	case client.TokenEndpointAuthMethod != creds.method:
-		return nil, errors.New("authenticated by " + cmp.Or(creds.method, "client_assertion") + ", registered for " + client.TokenEndpointAuthMethod)
+		return nil, fmt.Errorf("%w %s, registered for %s", errWrongMethod, cmp.Or(creds.method, "client_assertion"), client.TokenEndpointAuthMethod)
 	case client.Public():
 		return client, nil
 	case !matched:
-		return nil, errors.New("wrong or expired secret")
+		return nil, errWrongSecret
 	}
 	return client, nil
 }
+
+// Why a client did not prove who it is.
+var (
+	errUnknownClient = errors.New("unknown client")
+	errWrongMethod   = errors.New("authenticated by")
+	errWrongSecret   = errors.New("wrong or expired secret")
+)
 
 // verifyAssertion proves that the client itself sent the assertion, to this
 // issuer, now, and for the first time.

@@ -17,7 +17,7 @@ func loadClientCredentials(_ context.Context, u *unit) error {
 		return invalidScope("scope is malformed")
 	}
 	if slices.ContainsFunc(scopes, idp.IsIdentityScope) {
-		return invalidScope("scopes about a person cannot be granted without one")
+		return invalidScope("scopes about a person cannot be granted without one").by(idp.RuleScopePerson)
 	}
 	wanted := slices.Clone(u.form.all("resource"))
 	if audience := u.form.get("audience"); audience != "" && !slices.Contains(wanted, audience) {
@@ -29,18 +29,18 @@ func loadClientCredentials(_ context.Context, u *unit) error {
 		case 1:
 			wanted = u.client.Audience
 		default:
-			return invalidTarget("the client has several resources; name one by resource")
+			return invalidTarget("the client has several resources; name one by resource").by(idp.RuleResourceOne, fact("audience", u.client.Audience...))
 		}
 	}
 	if len(wanted) > 1 {
-		return invalidTarget("ask for one resource per token")
+		return invalidTarget("ask for one resource per token").by(idp.RuleResourceOne)
 	}
 	t, err := s.resolve(u.client, scopes, wanted)
 	switch {
 	case err != nil:
 		return err
 	case len(t.resources) > 1:
-		return invalidTarget("the scopes belong to several resources; ask for one per token")
+		return invalidTarget("the scopes belong to several resources; ask for one per token").by(idp.RuleResourceOne, fact("resources", t.audiences()...))
 	case len(t.resources) == 1:
 		u.resource = t.resources[0]
 	}

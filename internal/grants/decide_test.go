@@ -117,7 +117,7 @@ func TestDecide(t *testing.T) {
 				client: &w.client, redirectURI: w.client.RedirectURIs[0], prompt: w.prompt, maxAge: w.maxAge,
 				hintSubject: w.hint, target: target{scopes: w.scopes}, acr: w.acr,
 			}
-			got, err := decide(facts{request: req, flow: w.flow, who: w.who, subject: "alice", scopes: w.granted, asked: w.granted, demand: w.demand, now: after})
+			got, _, err := decide(facts{request: req, flow: w.flow, who: w.who, subject: "alice", scopes: w.granted, asked: w.granted, demand: w.demand, now: after})
 			code := ""
 			if err != nil {
 				code = err.Code

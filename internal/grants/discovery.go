@@ -26,5 +26,5 @@ func (s *Service) discover(ctx context.Context, clientID string) *problem {
 	case errors.Is(err, idp.ErrUnavailable):
 		return &problem{status: http.StatusServiceUnavailable, code: "temporarily_unavailable", message: idp.SayUnavailable, reason: err.Error(), cause: err}
 	}
-	return &problem{status: http.StatusBadRequest, code: "invalid_client", message: idp.SayClientUnknown, reason: "no metadata document can be used", cause: err}
+	return &problem{status: http.StatusBadRequest, code: "invalid_client", message: idp.SayClientUnknown, reason: "no metadata document can be used", cause: err, step: failed(idp.RuleClientDocument)}
 }

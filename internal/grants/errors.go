@@ -20,6 +20,8 @@ type Error struct {
 	Status      int
 	RetryAfter  int // seconds; 0 for none
 	cause       error
+	rule        idp.Rule // that refused; empty for what the code or the cause says
+	facts       []idp.Fact
 }
 
 func (e *Error) Error() string {
@@ -35,6 +37,13 @@ func (e *Error) Unwrap() error { return e.cause }
 func (e *Error) because(cause error) *Error {
 	c := *e
 	c.cause = cause
+	return &c
+}
+
+// by returns a copy of e that says which rule refused, and on what grounds.
+func (e *Error) by(rule idp.Rule, facts ...idp.Fact) *Error {
+	c := *e
+	c.rule, c.facts = rule, facts
 	return &c
 }
 
@@ -126,6 +135,7 @@ func fromFosite(inner *fosite.RFC6749Error, cause error) *Error {
 func (s *Service) fail(w http.ResponseWriter, r *http.Request, err *Error) {
 	record := idp.RequestFrom(r.Context())
 	record.Outcome, record.Cause = err.Code, err
+	record.Decided(err.step())
 	h := w.Header()
 	if err.Status == http.StatusUnauthorized && err.Code == "invalid_client" {
 		h.Add("WWW-Authenticate", `Basic realm="`+s.Issuer+`", charset="UTF-8"`)

@@ -67,9 +67,20 @@ func (s *Service) wireFosite() {
 	s.authorizeHandlers = []authorizeHandler{code, proofKey}
 	s.grantTypes = map[string]grantType{}
 	for _, g := range []grantType{
-		{idp.GrantAuthorizationCode, loadCode, []tokenHandler{code, proofKey, idTokens{}}},
-		{idp.GrantRefreshToken, loadRefresh, []tokenHandler{refresh, idTokens{}}},
-		{idp.GrantClientCredentials, loadClientCredentials, []tokenHandler{credentials}},
+		{
+			name: idp.GrantAuthorizationCode, load: loadCode, handlers: []tokenHandler{code, proofKey, idTokens{}},
+			loaded:  []idp.Rule{idp.RuleGrantClient, idp.RuleGrantAlive, idp.RuleScopeGranted},
+			checked: []idp.Rule{idp.RuleCodeUnused, idp.RuleCodeFresh, idp.RuleRedirectSame, idp.RulePKCEVerifier},
+		},
+		{
+			name: idp.GrantRefreshToken, load: loadRefresh, handlers: []tokenHandler{refresh, idTokens{}},
+			loaded:  []idp.Rule{idp.RuleGrantClient, idp.RuleGrantAlive, idp.RuleScopeGranted},
+			checked: []idp.Rule{idp.RuleRefreshCurrent, idp.RuleRefreshFresh},
+		},
+		{
+			name: idp.GrantClientCredentials, load: loadClientCredentials, handlers: []tokenHandler{credentials},
+			loaded: []idp.Rule{idp.RuleScopeAllowed, idp.RuleResourceAllowed},
+		},
 	} {
 		s.grantTypes[g.name] = g
 	}

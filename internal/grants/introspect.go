@@ -59,7 +59,7 @@ func (s *Service) introspect(w http.ResponseWriter, r *http.Request) (introspect
 		return introspection{}, oauthErr
 	}
 	if client.Public() {
-		return introspection{}, invalidClient().because(errors.New("a public client cannot introspect"))
+		return introspection{}, invalidClient().because(errors.New("a public client cannot introspect")).by(idp.RuleClientConfidential)
 	}
 	raw := form.get("token")
 	if raw == "" {

@@ -43,7 +43,7 @@ func (s *Service) resolve(c *idp.Client, scopes, audiences []string) (target, *E
 	implied := len(audiences) == 0
 	for _, scope := range scopes {
 		if !slices.Contains(allowed, scope) {
-			return t, invalidScope("the client may not ask for one of the scopes")
+			return t, invalidScope("the client may not ask for one of the scopes").by(idp.RuleScopeAllowed, typed("scope", scope), fact("allowed", allowed...))
 		}
 		if idp.IsIdentityScope(scope) {
 			continue
@@ -54,9 +54,9 @@ func (s *Service) resolve(c *idp.Client, scopes, audiences []string) (target, *E
 		switch {
 		case slices.ContainsFunc(owners, func(r *idp.Resource) bool { return slices.Contains(t.resources, r) }):
 		case !implied || len(owners) == 0:
-			return t, invalidScope("one of the scopes belongs to none of the requested resources")
+			return t, invalidScope("one of the scopes belongs to none of the requested resources").by(idp.RuleScopeAllowed, fact("scope", scope), fact("audience", c.Audience...))
 		case len(owners) > 1:
-			return t, invalidTarget("one of the scopes belongs to several resources; name one by resource")
+			return t, invalidTarget("one of the scopes belongs to several resources; name one by resource").by(idp.RuleResourceOne, fact("scope", scope))
 		default:
 			t.resources = append(t.resources, owners[0])
 		}
@@ -72,7 +72,8 @@ func (s *Service) resource(c *idp.Client, audience string) (*idp.Resource, *Erro
 	}
 	r, ok := s.Directory.Resource(audience)
 	if !ok || !slices.Contains(c.Audience, audience) {
-		return nil, invalidTarget("the client may not ask for this resource")
+		return nil, invalidTarget("the client may not ask for this resource").by(idp.RuleResourceAllowed,
+			fact("resource", address(audience)), fact("registered", yesNo(ok)), fact("audience", c.Audience...))
 	}
 	return r, nil
 }

@@ -56,12 +56,13 @@ func (s *Service) pushAuthorization(w http.ResponseWriter, r *http.Request) (*pu
 		if problem.status == http.StatusServiceUnavailable {
 			return nil, unavailable(problem.cause)
 		}
-		return nil, invalidClient().because(problem.cause)
+		return nil, invalidClient().because(problem.cause).by(idp.RuleClientDocument)
 	}
 	client, oauthErr := s.authenticate(w, r, form)
 	if oauthErr != nil {
 		return nil, oauthErr
 	}
+	authenticated(ctx, client)
 	if client.Public() {
 		if err := s.notTooMany(ctx); err != nil {
 			return nil, err
@@ -88,8 +89,9 @@ func (s *Service) pushAuthorization(w http.ResponseWriter, r *http.Request) (*pu
 		return nil, err
 	}
 	if client.RequireSignedRequestObject && !signed {
-		return nil, invalidRequest("this client must send its authorization requests in a signed request object")
+		return nil, invalidRequest("this client must send its authorization requests in a signed request object").by(idp.RuleRequestPushed)
 	}
+	idp.Pass(ctx, requestRules...)
 	// 4. Store it sealed: it may say who is about to sign in.
 	now := s.now()
 	p := idp.PushedRequest{
@@ -120,7 +122,7 @@ func (s *Service) notTooMany(ctx context.Context) *Error {
 	if wait := s.pushes.blocked(address); wait > 0 {
 		return &Error{
 			Code: "temporarily_unavailable", Description: "too many pushed requests; wait before the next",
-			Status: http.StatusTooManyRequests, RetryAfter: int(wait.Seconds()) + 1,
+			Status: http.StatusTooManyRequests, RetryAfter: int(wait.Seconds()) + 1, rule: idp.RuleClientAttempts,
 		}
 	}
 	s.pushes.failed(address)
@@ -133,7 +135,7 @@ func (p *problem) asError() *Error {
 	if p.code == "invalid_client" {
 		code, description = "unauthorized_client", "the client may not do this"
 	}
-	return oauthError(http.StatusBadRequest, code, description).because(errors.New(p.reason))
+	return oauthError(http.StatusBadRequest, code, description).because(errors.New(p.reason)).by(p.step.Rule, p.step.Facts...)
 }
 
 // spentRequestURI is what people see of a request_uri that is good for nothing,
@@ -141,7 +143,7 @@ func (p *problem) asError() *Error {
 func spentRequestURI(reason string) *problem {
 	return &problem{
 		status: http.StatusBadRequest, code: "invalid_request_uri", reason: reason,
-		message: idp.SaySpent,
+		message: idp.SaySpent, step: failed(idp.RuleRequestURI, fact("reason", reason)),
 	}
 }
 

@@ -30,7 +30,8 @@ func loadRefresh(ctx context.Context, u *unit) error {
 	if state.Grant.ClientID != u.client.ClientID {
 		// A refresh token in another client's hands has leaked.
 		u.kill = &kill{idp.EventRefreshWrongClient, "refresh token presented by another client"}
-		return invalidGrant("the grant is invalid, expired, revoked or was used before").because(errors.New("refresh token of another client"))
+		return invalidGrant("the grant is invalid, expired, revoked or was used before").because(errors.New("refresh token of another client")).
+			by(idp.RuleGrantClient, fact("granted_to", state.Grant.ClientID), fact("presented_by", u.client.ClientID))
 	}
 	switch s.standing(&state.Grant, u.from, u.now) {
 	case replayed:

@@ -204,9 +204,9 @@ func objectParameters(claims map[string]json.RawMessage) (parameters, error) {
 func (s *Service) checkSource(c *idp.Client, flow idp.Flow) *Error {
 	switch {
 	case flow.Pushed == "" && (s.RequirePushed || c.RequirePushedAuthorizationRequests):
-		return invalidRequest("this client must push its authorization requests")
+		return invalidRequest("this client must push its authorization requests").by(idp.RuleRequestPushed)
 	case !flow.Signed && c.RequireSignedRequestObject:
-		return invalidRequest("this client must send its authorization requests in a signed request object")
+		return invalidRequest("this client must send its authorization requests in a signed request object").by(idp.RuleRequestPushed)
 	}
 	return nil
 }
@@ -216,5 +216,5 @@ func (p *problem) instead(refusal *Error) *problem {
 	if refusal == nil {
 		return p
 	}
-	return &problem{status: http.StatusBadRequest, code: refusal.Code, message: idp.SayRequestUnreadable, reason: refusal.Error(), cause: refusal}
+	return &problem{status: http.StatusBadRequest, code: refusal.Code, message: idp.SayRequestUnreadable, reason: refusal.Error(), cause: refusal, step: refusal.step()}
 }

@@ -11,9 +11,10 @@ import (
 // checkResponse reads response_type and response_mode. It comes first, so that
 // every later error reaches the client the way it asked to be answered.
 func checkResponse(req *authorizationRequest, form parameters) *Error {
-	unsupported := oauthError(http.StatusBadRequest, "unsupported_response_type", "the client may not use this response type")
 	raw := form.get("response_type")
 	responseType, known := idp.ParseResponseType(raw)
+	unsupported := oauthError(http.StatusBadRequest, "unsupported_response_type", "the client may not use this response type").
+		by(idp.RuleResponseType, fact("asked", responseType.String()), fact("registered", req.client.ResponseTypes...))
 	req.responseType, req.responseMode = responseType, responseType.DefaultMode()
 	allowed := known && req.client.AllowsResponseType(responseType.String())
 	if !allowed && req.client.SecurityProfile != idp.ProfileOIDCLegacy {
@@ -28,19 +29,19 @@ func checkResponse(req *authorizationRequest, form parameters) *Error {
 	case mode == "web_message":
 		return oauthError(http.StatusBadRequest, "unsupported_response_mode", "this response mode is not supported")
 	case mode == idp.ModeQuery && req.responseMode == idp.ModeFragment:
-		return invalidRequest("tokens do not travel in a query")
+		return invalidRequest("tokens do not travel in a query").by(idp.RuleResponseMode)
 	case mode == idp.ModeFormPost && !isWeb(req.redirectURI):
-		return invalidRequest("form_post needs an http or https redirect_uri")
+		return invalidRequest("form_post needs an http or https redirect_uri").by(idp.RuleResponseMode)
 	case mode == idp.ModeQuery, mode == idp.ModeFragment, mode == idp.ModeFormPost:
 		req.responseMode = mode
 	default:
-		return invalidRequest("the response modes are query, fragment and form_post")
+		return invalidRequest("the response modes are query, fragment and form_post").by(idp.RuleResponseMode)
 	}
 	if !allowed {
 		return unsupported
 	}
 	if responseType.IDToken && form.get("nonce") == "" { // OpenID Connect Core section 3.2.2.1
-		return invalidRequest("nonce is missing: it is required when an ID token comes through the browser")
+		return invalidRequest("nonce is missing: it is required when an ID token comes through the browser").by(idp.RuleNonce)
 	}
 	if responseType.IDToken && !hasScope(strings.Fields(form.get("scope")), idp.ScopeOpenID) {
 		return invalidScope("an ID token needs the scope openid")

@@ -19,6 +19,8 @@ type grantType struct {
 	load func(ctx context.Context, u *unit) error
 	// handlers are fosite's, in the order that they need.
 	handlers []tokenHandler
+	// loaded and checked are what has passed after either, for the trace.
+	loaded, checked []idp.Rule
 }
 
 // Token answers POST /oauth2/token (RFC 6749 section 3.2). Its phases are the
@@ -61,8 +63,10 @@ func (s *Service) token(w http.ResponseWriter, r *http.Request) (*tokenResponse,
 		return nil, oauthErr
 	}
 	if !client.HasGrantType(name) {
-		return nil, unauthorizedClient("the client may not use this grant type")
+		return nil, unauthorizedClient("the client may not use this grant type").by(idp.RuleGrantTypeAllowed, fact("asked", name), fact("registered", client.GrantTypes...))
 	}
+	authenticated(ctx, client)
+	idp.Pass(ctx, idp.RuleGrantTypeAllowed)
 	// 4. Proof of possession: none of the supported methods binds tokens.
 	// 5. and 6. Load, and apply our policy.
 	u := &unit{service: s, client: client, form: form, grantType: name, now: s.now()}
@@ -70,6 +74,7 @@ func (s *Service) token(w http.ResponseWriter, r *http.Request) (*tokenResponse,
 	if err := grant.load(ctx, u); err != nil {
 		return nil, s.settle(ctx, u, err)
 	}
+	idp.Pass(ctx, grant.loaded...)
 	// 7. Check the protocol and sign.
 	response, err := s.runTokenHandlers(ctx, u, grant.handlers)
 	if err != nil {
@@ -80,6 +85,7 @@ func (s *Service) token(w http.ResponseWriter, r *http.Request) (*tokenResponse,
 	if err := u.flush(ctx); err != nil {
 		return nil, s.settle(ctx, u, err)
 	}
+	idp.Pass(ctx, grant.checked...)
 	// 9. Write.
 	idp.RequestFrom(ctx).Subject = u.token.Subject
 	if u.state != nil {
@@ -113,8 +119,9 @@ func (r *tokenResponse) kinds() string {
 }
 
 // settle kills the grant when the failed request proved that it is in wrong
-// hands, and passes the error on.
+// hands, and passes the error on, with the rule that it broke.
 func (s *Service) settle(ctx context.Context, u *unit, err error) error {
+	err = u.diagnose(err)
 	if u.kill == nil {
 		return err
 	}

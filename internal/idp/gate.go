@@ -25,6 +25,31 @@ const (
 	RefusedNotBegun         Refusal = "issued in the future: a clock is wrong"
 )
 
+// Rule is the rule that the refusal comes of.
+func (r Refusal) Rule() Rule {
+	switch r {
+	case RefusedClientDisabled:
+		return RuleClientEnabled
+	case RefusedClientReset:
+		return RuleClientReset
+	case RefusedUserDisabled:
+		return RuleUserActive
+	case RefusedUserReset:
+		return RuleUserReset
+	case RefusedUserGroups:
+		return RuleClientGroups
+	case RefusedSessionEnded:
+		return RuleSessionRunning
+	case RefusedConsentWithdrawn:
+		return RuleGrantConsent
+	case RefusedGrantExpired:
+		return RuleGrantFresh
+	case RefusedNotBegun:
+		return RuleServerClock
+	}
+	return RuleGrantAlive
+}
+
 // Gate answers the one question that every grant, introspection and userinfo
 // asks: may this client, on behalf of this subject, under this grant, still
 // get or use tokens at now? It returns nil or a Refusal.

@@ -18,6 +18,7 @@ type Request struct {
 	Issued    string // the codes and tokens that were handed out, by their kinds, separated by spaces
 	Outcome   string // an OAuth error code, or empty
 	Cause     error  // what really happened; for the log only
+	Steps     []Step // how it was decided: see Decide
 
 	// RoundTrips counts the network round trips to the database.
 	RoundTrips atomic.Int32

@@ -42,6 +42,17 @@ func (p SignInPolicy) Demands(clientID string, m Memberships) Demand {
 	return d
 }
 
+// Applying names the rules that Demands goes by.
+func (p SignInPolicy) Applying(clientID string, m Memberships) []string {
+	var names []string
+	for _, rule := range p {
+		if rule.applies(clientID, m) {
+			names = append(names, rule.Name)
+		}
+	}
+	return names
+}
+
 func (r *SignInRule) applies(clientID string, m Memberships) bool {
 	if len(r.Clients) > 0 && !slices.Contains(r.Clients, clientID) {
 		return false

@@ -128,6 +128,7 @@ func (l *Login) allow(w http.ResponseWriter, r *http.Request, flow idp.Flow, int
 	if err := l.Store.SaveConsent(r.Context(), consent, granted); err != nil {
 		return err
 	}
+	idp.Pass(r.Context(), idp.RuleConsentGiven)
 	return l.goOn(w, r, flow)
 }
 

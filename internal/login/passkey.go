@@ -56,6 +56,7 @@ func (l *Login) signInByPasskey(w http.ResponseWriter, r *http.Request, flow idp
 	case err != nil:
 		return err
 	}
+	idp.Pass(r.Context(), idp.RuleFactorCorrect)
 	proof := &idp.Proof{UserID: user.ID}
 	return l.proved(w, r, flow, user, proof.With(proven, factors...), held)
 }

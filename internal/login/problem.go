@@ -38,6 +38,7 @@ func (l *Login) fail(w http.ResponseWriter, r *http.Request, err error) {
 		shown = explain(err)
 	}
 	request.Outcome = shown.code
+	request.Refused(broken(err))
 	if shown.status == http.StatusServiceUnavailable {
 		retryAfter(w, databaseRetry)
 	}
@@ -71,6 +72,35 @@ func explain(err error) *problem {
 		return &problem{http.StatusBadRequest, "invalid_request", web.Say("error.no_longer_possible")}
 	}
 	return &problem{http.StatusInternalServerError, "server_error", web.Say("error.internal")}
+}
+
+// broken is the rule that an error comes of, for the request's trace.
+func broken(err error) idp.Step {
+	rule := idp.RuleServerWorks
+	var facts []idp.Fact
+	expired, late := errors.AsType[*expiredFlow](err)
+	said, told := errors.AsType[*problem](err)
+	switch {
+	case late:
+		rule, facts = idp.RuleFlowFresh, []idp.Fact{begun(expired.flow)}
+	case errors.Is(err, errCrossOrigin):
+		rule = idp.RuleFormOrigin
+	case errors.Is(err, errOtherBrowser):
+		rule = idp.RuleFlowBrowser
+	case errors.Is(err, errFlowMissing):
+		rule = idp.RuleFlowKnown
+	case errors.Is(err, idp.ErrUnavailable):
+		rule = idp.RuleServerAvailable
+	case told && said.status < http.StatusInternalServerError:
+		rule = idp.RuleFormFilled
+	case errors.Is(err, idp.ErrNotFound), errors.Is(err, idp.ErrMalformed), errors.Is(err, idp.ErrExpired):
+		rule = idp.RuleFlowKnown
+	}
+	return idp.Step{Rule: rule, Outcome: idp.Failed, Facts: facts}
+}
+
+func begun(flow idp.Flow) idp.Fact {
+	return idp.Fact{Name: "begun_at", Value: flow.RequestedAt.UTC().Format(time.RFC3339)}
 }
 
 func retryAfter(w http.ResponseWriter, wait time.Duration) {

@@ -72,6 +72,7 @@ func (l *Login) proved(w http.ResponseWriter, r *http.Request, flow idp.Flow, us
 		}
 		if factors.SecondFactor() {
 			flow.Proof = proof
+			idp.Decide(r.Context(), idp.RuleFactorNeeded, idp.Asked, idp.Fact{Name: "user_id", Value: user.ID})
 			return l.see(w, r, "/login/second-factor", flow, nil)
 		}
 	}
@@ -316,6 +317,7 @@ func (l *Login) proveSecondFactor(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return l.factorRefused(w, r, flow, c, method, err)
 	}
+	idp.Pass(r.Context(), idp.RuleFactorCorrect)
 	// 4. Into the session, or a step up in it.
 	if flow.Proof == nil {
 		return l.raise(w, r, flow, c, factors)

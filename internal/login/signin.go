@@ -132,6 +132,7 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 	// 3. What was typed, refused before any work is done on it.
 	username, password := strings.TrimSpace(form.Get("username")), form.Get("password")
 	if status, page := unreadable(username, password); status != 0 {
+		idp.Decide(r.Context(), idp.RuleFormFilled, idp.Failed)
 		return l.askAgain(w, r, status, flow, held, page)
 	}
 	// 4. The password, then whatever else has to be proven, then a session. It was
@@ -144,6 +145,7 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return l.refused(w, r, flow, held, username, err)
 	}
+	idp.Pass(r.Context(), idp.RuleSignInAttempts, idp.RuleUserKnown, idp.RulePasswordCorrect, idp.RuleUserActive)
 	proof := &idp.Proof{UserID: user.ID}
 	return l.proved(w, r, flow, user, proof.With(proven, idp.FactorPassword), held)
 }
@@ -153,6 +155,7 @@ func (l *Login) signIn(w http.ResponseWriter, r *http.Request) error {
 func (l *Login) signInLate(w http.ResponseWriter, r *http.Request, form url.Values, expired *expiredFlow) error {
 	request := idp.RequestFrom(r.Context())
 	request.Outcome, request.Cause = "flow_expired", expired
+	idp.Decide(r.Context(), idp.RuleFlowFresh, idp.Failed, begun(expired.flow))
 	page := web.LoginPage{Username: strings.TrimSpace(form.Get("username")), Problem: web.Say("login.late")}
 	if !acceptable(page.Username) {
 		page.Username = ""
@@ -203,6 +206,7 @@ func (l *Login) startSession(w http.ResponseWriter, r *http.Request, flow idp.Fl
 		return session, err
 	}
 	request.Subject = user.ID
+	idp.Decide(r.Context(), idp.RuleSessionAlive, idp.Passed, idp.Fact{Name: "sid", Value: session.ID.String()}, idp.Fact{Name: "acr", Value: session.ACR})
 	l.setCookie(w, sessionCookie, l.Flows.MintOpaque(idp.OpaqueToken{
 		Kind: idp.KindSession, ExpiresOn: idp.DayOf(session.ExpiresAt), ID: session.ID,
 	}, session.Salt))
@@ -268,6 +272,7 @@ func (l *Login) refused(w http.ResponseWriter, r *http.Request, flow idp.Flow, h
 		retryAfter(w, databaseRetry)
 		status = http.StatusServiceUnavailable
 		request.Outcome, page.Problem = "temporarily_unavailable", web.Say("login.unavailable")
+		idp.Decide(r.Context(), idp.RuleServerAvailable, idp.Failed)
 	default:
 		return err
 	}

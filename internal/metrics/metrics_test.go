@@ -34,6 +34,8 @@ func sources(d database) metrics.Sources {
 	return metrics.Sources{
 		Store:   d,
 		Dropped: func() int64 { return 7 },
+
+		DroppedDecisions: func() int64 { return 0 },
 		Pools: func() []metrics.Pool {
 			return []metrics.Pool{{Name: "postgres", Max: 8, Used: 2, Idle: 1, Waits: 5, Waited: 250 * time.Millisecond}}
 		},

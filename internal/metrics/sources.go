@@ -38,6 +38,8 @@ type Sources struct {
 	Pools   func() []Pool
 	Keys    func() []idp.StatedKey
 	Dropped func() int64 // audit events that were not written
+	// DroppedDecisions counts the requests whose trace was not written.
+	DroppedDecisions func() int64
 }
 
 // Handler answers with the metrics, and asks the sources for the rest of them.
@@ -56,6 +58,7 @@ type reader struct {
 	now func() time.Time
 
 	mailQueued, sealLag, keyAge, dropped *prometheus.Desc
+	droppedDecisions                     *prometheus.Desc
 	conns, maxConns, waits, waitSeconds  *prometheus.Desc
 	all                                  []*prometheus.Desc
 }
@@ -71,6 +74,7 @@ func (m *Metrics) reader(s Sources) *reader {
 	r.mailQueued = desc("gauge", "idp_mail_queued", "Messages to people that are to be sent, by whichever node.")
 	r.sealLag = desc("gauge", "idp_audit_seal_lag_seconds", "How old the oldest audit event is that came after what was sealed; 0 when there is none.")
 	r.dropped = desc("counter", "idp_audit_dropped_total", "Audit events of refusals that were not written, because they came faster than the database takes them.")
+	r.droppedDecisions = desc("counter", "idp_decisions_dropped_total", "Requests of which it was not kept how they were decided, because they came faster than the database takes them.")
 	r.keyAge = desc("gauge", "idp_signing_key_age_seconds", "How long the active key of an algorithm has been signing.", "alg")
 	r.conns = desc("gauge", "idp_db_pool_connections", "Database connections, used or idle.", "pool", "state")
 	r.maxConns = desc("gauge", "idp_db_pool_max_connections", "How many database connections there may be.", "pool")
@@ -109,6 +113,7 @@ func (r *reader) Collect(out chan<- prometheus.Metric) {
 		counter(r.waitSeconds, p.Waited.Seconds(), p.Name)
 	}
 	counter(r.dropped, float64(r.Dropped()))
+	counter(r.droppedDecisions, float64(r.DroppedDecisions()))
 
 	ctx, cancel := context.WithTimeout(context.Background(), askFor)
 	defer cancel()

@@ -33,8 +33,9 @@ type HandlerConfig struct {
 	// somebody else: peer is an address, names are header names. They did not
 	// count. It is called once per peer and minute, and may be nil.
 	UntrustedHeader func(ctx context.Context, peer string, names []string)
-	Meter           Meter  // nil for none
-	Tracer          Tracer // nil for none
+	Meter           Meter     // nil for none
+	Tracer          Tracer    // nil for none
+	Decisions       Decisions // nil for none
 	Logger          *slog.Logger
 	Now             func() time.Time
 	Deadline        time.Duration // of one handler; 0 is 10 s
@@ -56,6 +57,13 @@ type Tracer interface {
 	Request(ctx context.Context, header http.Header, trusted bool) (_ context.Context, done func(route, method string, status int, record *idp.Request))
 }
 
+// Decisions keeps how requests were decided. Implemented by *decisions.Recorder.
+type Decisions interface {
+	// Answered takes the record of a request that was answered: it belongs to
+	// nobody else any more. The route is as for Meter.
+	Answered(route string, status int, at time.Time, record *idp.Request)
+}
+
 // public is the public handler: what every request passes before its route and
 // every answer carries.
 type public struct {
@@ -72,6 +80,7 @@ type public struct {
 	notices        notices
 	meter          Meter
 	tracer         Tracer
+	decisions      Decisions
 	showFault      func(http.ResponseWriter, *http.Request, Fault)
 	next           http.Handler
 }
@@ -96,6 +105,7 @@ func NewHandler(c HandlerConfig) (http.Handler, error) {
 		untrusted:      c.UntrustedHeader,
 		meter:          c.Meter,
 		tracer:         c.Tracer,
+		decisions:      c.Decisions,
 		showFault:      c.Handlers.Fault,
 	}
 	p.issuerHost = p.hostname(issuer.Host)
@@ -148,6 +158,7 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if v != nil && v != http.ErrAbortHandler { //nolint:errorlint // a sentinel panic value, by net/http's own contract
 			x.request.Cause = fmt.Errorf("panic: %v", v)
 			x.stack = string(debug.Stack())
+			x.request.Refused(idp.Step{Rule: idp.RuleServerWorks, Outcome: idp.Failed})
 			if !answer.started() {
 				clear(answer.Header()) // cookies and redirects of the act that failed
 				p.setHeaders(answer.Header(), x.request.ID)
@@ -158,6 +169,9 @@ func (p *public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		p.record(r, x, answer, p.now().Sub(started))
+		if p.decisions != nil {
+			p.decisions.Answered(x.name, answer.status, started, &x.request)
+		}
 		if v != nil {
 			panic(v)
 		}

@@ -96,6 +96,7 @@ type Handlers struct {
 	AdminKeyRotation   http.Handler
 	AdminKeyRetirement http.Handler
 	AdminAuditEvents   http.Handler
+	AdminTrace         http.Handler
 	Picture            http.Handler // the picture of a person, under its name
 
 	Console []Page // what administrators see
@@ -195,6 +196,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/admin/keys/rotate", Methods: post, Handler: h.AdminKeyRotation},
 		{Path: "/admin/keys/{kid:" + segment + "}/retire", Methods: post, Handler: h.AdminKeyRetirement},
 		{Path: "/admin/audit-events", Methods: read, Handler: h.AdminAuditEvents},
+		{Path: "/admin/traces/{request_id:" + segment + "}", Methods: read, Handler: h.AdminTrace},
 
 		{Path: "/login", Methods: page, Handler: h.Login, Browser: true},
 		{Path: "/login/second-factor", Methods: page, Handler: h.SecondFactor, Browser: true},

@@ -32,7 +32,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 		s.deleteOldDevices(ctx, s.now()), s.deleteOldMails(ctx), s.deleteOldLinks(ctx), s.deleteDueUsers(ctx), s.deleteOldRequests(ctx),
 	}
 	if s.engine == engineSQLite {
-		faults = append(faults, s.deleteExpired(ctx), s.deleteOldEvents(ctx))
+		faults = append(faults, s.deleteExpired(ctx), s.deleteOldEvents(ctx), s.deleteOldTraces(ctx))
 	}
 	return errors.Join(faults...)
 }

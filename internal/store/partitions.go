@@ -58,6 +58,8 @@ func (s *Store) partitionedTables() []partitioned {
 		audit.keep = idp.DayOf(s.now().Add(-s.cfg.AuditRetention))
 		audit.from = max(audit.from, min(audit.keep, today))
 	}
+	traces := daily("traces")
+	traces.keep = s.oldestTraces()
 	return []partitioned{
 		{
 			table: "grants",
@@ -65,7 +67,7 @@ func (s *Store) partitionedTables() []partitioned {
 			next:  func(d idp.Day) idp.Day { return d + 7 },
 			from:  yesterday, through: idp.DayOf(s.now().Add(s.cfg.GrantRetention)) + 14, keep: yesterday,
 		},
-		daily("access_tokens"), daily("revoked_tokens"), daily("pushed_requests"), daily("assertions"), audit,
+		daily("access_tokens"), daily("revoked_tokens"), daily("pushed_requests"), daily("assertions"), audit, traces,
 	}
 }
 

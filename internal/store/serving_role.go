@@ -21,6 +21,7 @@ import (
 var servingRights = map[string]string{
 	"audit_events":     "SELECT, INSERT",
 	"audit_seals":      "SELECT, INSERT",
+	"traces":           "SELECT, INSERT",
 	"grants":           "SELECT, INSERT, UPDATE",
 	"access_tokens":    "SELECT, INSERT",
 	"revoked_tokens":   "SELECT, INSERT",

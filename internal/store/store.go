@@ -42,6 +42,8 @@ type Config struct {
 	GrantRetention time.Duration
 	// AuditRetention is how long audit events are kept; 0 is for ever.
 	AuditRetention time.Duration
+	// TraceRetention is how long is kept how requests were decided.
+	TraceRetention time.Duration
 	// Exclusive takes the server's lock on a SQLite file. A second server is
 	// refused; the command line works beside it.
 	Exclusive bool

@@ -166,6 +166,7 @@ func (f *Factors) attempt(ctx context.Context, user idp.User, factor idp.Factor)
 	case errors.Is(err, idp.ErrThrottled):
 		e := f.event(idp.EventLoginThrottled, user.ID, factor)
 		e.Detail[detailReason] = reasonFactor
+		decide(ctx, idp.RuleSignInAttempts, user.ID, idp.Fact{Name: "reason", Value: reasonFactor})
 		e.Mail = f.warning(ctx, e.At, &user)
 		f.audit.Note(ctx, e)
 		return err
@@ -191,6 +192,7 @@ func (f *Factors) refuse(ctx context.Context, userID string, factor idp.Factor, 
 	e := f.event(idp.EventFactorFailed, userID, factor)
 	e.Detail[detailReason] = reason
 	f.audit.Note(ctx, e)
+	decide(ctx, idp.RuleFactorCorrect, userID, idp.Fact{Name: "factor", Value: string(factor)}, idp.Fact{Name: "reason", Value: reason})
 	return idp.ErrFactor
 }
 

@@ -295,6 +295,7 @@ func (f *Factors) rejected(ctx context.Context, userID, reason string) error {
 	e := f.event(idp.EventWebAuthnRejected, userID, idp.FactorPasskey)
 	e.Detail[detailReason] = reason
 	f.audit.Note(ctx, e)
+	decide(ctx, idp.RuleFactorCorrect, userID, idp.Fact{Name: "factor", Value: string(idp.FactorPasskey)}, idp.Fact{Name: "reason", Value: reason})
 	return idp.ErrFactor
 }
 

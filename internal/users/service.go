@@ -215,6 +215,31 @@ func (s *Service) succeeded(ctx context.Context, user idp.User, password string,
 	}
 }
 
+// note tells the audit and the request's trace why somebody does not get in.
 func (s *Service) note(ctx context.Context, kind idp.EventKind, userID, reason string) {
+	decide(ctx, ruleOf(reason), userID, idp.Fact{Name: "reason", Value: reason})
 	s.audit.Note(ctx, idp.Event{At: s.now(), Kind: kind, UserID: userID, Detail: map[string]string{"reason": reason}})
+}
+
+// ruleOf is the rule that a reason comes of.
+func ruleOf(reason string) idp.Rule {
+	switch reason {
+	case reasonUnknownUser:
+		return idp.RuleUserKnown
+	case reasonNoPassword, reasonUnusableHash:
+		return idp.RulePasswordSet
+	case reasonWrongPassword:
+		return idp.RulePasswordCorrect
+	case reasonDisabled:
+		return idp.RuleUserActive
+	}
+	return idp.RuleSignInAttempts
+}
+
+// decide tells the request's trace which rule somebody does not meet.
+func decide(ctx context.Context, rule idp.Rule, userID string, facts ...idp.Fact) {
+	if userID != "" {
+		facts = append(facts, idp.Fact{Name: "user_id", Value: userID})
+	}
+	idp.Decide(ctx, rule, idp.Failed, facts...)
 }
