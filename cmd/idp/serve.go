@@ -72,9 +72,6 @@ func (a *app) serve(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cfg.Bootstrap.read(); err != nil { // before anything is written
-		return err
-	}
 	level := new(slog.LevelVar)
 	logger, stopTracing, err := a.traced(ctx, a.logger(cfg.Log, level))
 	if err != nil {
@@ -87,9 +84,6 @@ func (a *app) serve(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	defer d.close()
-	if err := d.bootstrap(ctx); err != nil {
-		return err
-	}
 	n, err := newNode(ctx, d)
 	if err != nil {
 		return err
@@ -292,7 +286,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	}
 
 	api := adminapi.New(adminapi.Config{
-		Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Requests: d.store, Admin: d.admin, Keys: d.keyring, Reads: n.audit,
+		Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Requests: d.store, Admin: d.admin, Keys: d.keyring,
 		SessionIdle: cfg.Lifetimes.SessionIdle.std(), Now: d.now,
 	})
 
@@ -303,7 +297,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	screens := console.New(console.Config{
 		Issuer: cfg.Issuer, Door: browser, Frame: browser, Admin: d.admin, Directory: d.directory, Preview: protocol, Now: d.now,
 
-		Line: audit.Line, Keys: d.keyring, Setting: cfg.settings(), RotateEvery: cfg.Keys.RotateEvery.std(), PublishAhead: cfg.Keys.PublishAhead.std(),
+		Line: audit.Line,
 	})
 
 	var kept server.Decisions
@@ -366,6 +360,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			AdminUser:          http.HandlerFunc(api.User),
 			AdminUserPassword:  http.HandlerFunc(api.UserPassword),
 			AdminUserFactors:   http.HandlerFunc(api.UserFactors),
+			AdminUserPicture:   http.HandlerFunc(api.UserPicture),
 			AdminUserSessions:  http.HandlerFunc(api.UserSessions),
 			AdminUserSession:   http.HandlerFunc(api.UserSession),
 			AdminUserConsents:  http.HandlerFunc(api.UserConsents),

@@ -25,33 +25,38 @@ const (
 	lateBy = 2 * time.Minute
 )
 
-// Events returns up to size events that are asked for, newest first, from those
-// before the given one; the zero ID begins at the end. It also returns behind
+// Events returns up to size events that are asked for. It also returns behind
 // which the search goes on, zero when there is no more: a search that finds
 // little stops before it is through.
-func (s *Service) Events(ctx context.Context, f idp.EventFilter, before idp.ID, size int) ([]idp.Event, idp.ID, error) {
-	if before.IsZero() && !f.Until.IsZero() {
-		before = idp.FirstID(f.Until.Add(lateBy))
+func (s *Service) Events(ctx context.Context, q idp.EventQuery, size int) ([]idp.Event, idp.ID, error) {
+	next, read, over := q.After, s.store.EventsBefore, func(at time.Time) bool { return at.Before(q.Since.Add(-lateBy)) }
+	if q.Forward {
+		read, over = s.store.Events, func(at time.Time) bool { return !q.Until.IsZero() && at.After(q.Until.Add(lateBy)) }
+		if next.IsZero() && !q.Since.IsZero() {
+			next = idp.FirstID(q.Since.Add(-lateBy))
+		}
+	} else if next.IsZero() && !q.Until.IsZero() {
+		next = idp.FirstID(q.Until.Add(lateBy))
 	}
 	var found []idp.Event
 	for looked := 0; looked < eventsLooked; looked += eventsAtOnce {
-		part, err := s.store.EventsBefore(ctx, before, eventsAtOnce)
+		part, err := read(ctx, next, eventsAtOnce)
 		if err != nil {
 			return nil, idp.ID{}, fmt.Errorf("admin: read the audit: %w", err)
 		}
 		for _, e := range part {
-			if f.Match(e) {
+			if q.Match(e) {
 				found = append(found, e)
 			}
-			if before = e.ID; len(found) == size {
-				return found, before, nil
+			if next = e.ID; len(found) == size {
+				return found, next, nil
 			}
 		}
-		if len(part) < eventsAtOnce || before.Time().Before(f.Since.Add(-lateBy)) {
+		if len(part) < eventsAtOnce || over(next.Time()) {
 			return found, idp.ID{}, nil
 		}
 	}
-	return found, before, nil
+	return found, next, nil
 }
 
 // Event returns one event.

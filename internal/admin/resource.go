@@ -26,6 +26,9 @@ func (s *Service) CreateResource(ctx context.Context, audience string, m idp.Res
 	if err := f.err(); err != nil {
 		return idp.Resource{}, err
 	}
+	if err := s.ensureKey(ctx, m); err != nil {
+		return idp.Resource{}, err
+	}
 	now := s.now()
 	r := idp.Resource{Audience: audience, ResourceMetadata: m, CreatedAt: now, UpdatedAt: now}
 	event := with(s.event(ctx, now, idp.EventResourceChanged, audience), "change", "created")
@@ -93,6 +96,9 @@ func (s *Service) UpdateResource(ctx context.Context, audience string, change fu
 	if len(fields) == 0 {
 		return r, nil
 	}
+	if err := s.ensureKey(ctx, r.ResourceMetadata); err != nil {
+		return idp.Resource{}, err
+	}
 	now := s.now()
 	r.UpdatedAt = now
 	event := with(s.event(ctx, now, idp.EventResourceChanged, audience, fields...), "change", "updated")
@@ -100,6 +106,18 @@ func (s *Service) UpdateResource(ctx context.Context, audience string, change fu
 		return idp.Resource{}, fmt.Errorf("admin: update a resource: %w", err)
 	}
 	return r, nil
+}
+
+// ensureKey makes the key that signs the resource's tokens, if it is the first
+// to name the algorithm.
+func (s *Service) ensureKey(ctx context.Context, m idp.ResourceMetadata) error {
+	if m.AccessTokenSigningAlg == "" {
+		return nil
+	}
+	if err := s.signingKeys.Ensure(ctx, m.AccessTokenSigningAlg); err != nil {
+		return fmt.Errorf("admin: make signing keys: %w", err)
+	}
+	return nil
 }
 
 // DeleteResource removes a resource that no client and no role names.

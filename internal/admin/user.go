@@ -145,6 +145,34 @@ func (s *Service) Users(ctx context.Context, after string, limit int) ([]idp.Use
 	return users, nil
 }
 
+// AllUsers returns every account, in the order of the store.
+func (s *Service) AllUsers(ctx context.Context) ([]idp.User, error) {
+	const atOnce = 1000
+	for all := []idp.User(nil); ; {
+		after := ""
+		if len(all) > 0 {
+			after = all[len(all)-1].Username
+		}
+		part, err := s.Users(ctx, after, atOnce)
+		if all = append(all, part...); err != nil || len(part) < atOnce {
+			return all, err
+		}
+	}
+}
+
+// AttributeFaults says which attributes of a user do not fit what is declared.
+func (s *Service) AttributeFaults(ctx context.Context, idOrUsername string) ([]string, error) {
+	u, err := s.User(ctx, idOrUsername)
+	if err != nil {
+		return nil, err
+	}
+	var faults []string
+	for _, fault := range s.attributes.Faults(u.Attributes) {
+		faults = append(faults, fault.Error())
+	}
+	return faults, nil
+}
+
 // Memberships returns the groups and direct roles of a user.
 func (s *Service) Memberships(ctx context.Context, idOrUsername string) (idp.Memberships, error) {
 	u, err := s.User(ctx, idOrUsername)

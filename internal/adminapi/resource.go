@@ -3,6 +3,7 @@ package adminapi
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"idp/internal/idp"
 )
@@ -25,6 +26,19 @@ func (a *API) Resource(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// resource is an API as the API shows it.
+type resource struct {
+	idp.Resource
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+func viewResource(r idp.Resource) resource { return resource{r, r.CreatedAt, r.UpdatedAt} }
+
+// timesOfTheServer are the members of a resource that a caller may only send
+// back.
+var timesOfTheServer = []string{"created_at", "updated_at"}
+
 // resourceInput is a resource as a caller writes it.
 type resourceInput struct {
 	Audience string `json:"audience"`
@@ -40,19 +54,23 @@ func listResources(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return listed(c, p, all, func(r idp.Resource) string { return r.Audience })
+	var views []resource
+	for _, r := range all {
+		views = append(views, viewResource(r))
+	}
+	return listed(c, p, views, func(r resource) string { return r.Audience })
 }
 
 func createResource(c *call) (answer, error) {
 	var in resourceInput
-	if err := c.input(&in); err != nil {
+	if err := c.input(&in, timesOfTheServer...); err != nil {
 		return answer{}, err
 	}
 	made, err := c.admin.CreateResource(c.Context(), in.Audience, in.ResourceMetadata)
 	if err != nil {
 		return answer{}, err
 	}
-	return c.created(made, "resources", made.Audience), nil
+	return c.created(viewResource(made), "resources", made.Audience), nil
 }
 
 func getResource(c *call) (answer, error) {
@@ -60,15 +78,17 @@ func getResource(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return shown(found), nil
+	return shown(viewResource(found)), nil
 }
 
 func replaceResource(c *call) (answer, error) {
-	return c.changeResource(func(idp.Resource) (in resourceInput, err error) { return in, c.input(&in) })
+	return c.changeResource(func(idp.Resource) (in resourceInput, err error) { return in, c.input(&in, timesOfTheServer...) })
 }
 
 func patchResource(c *call) (answer, error) {
-	return c.changeResource(func(before idp.Resource) (in resourceInput, err error) { return in, c.patched(before, &in) })
+	return c.changeResource(func(before idp.Resource) (in resourceInput, err error) {
+		return in, c.patched(viewResource(before), &in, timesOfTheServer...)
+	})
 }
 
 func (c *call) changeResource(read func(before idp.Resource) (resourceInput, error)) (answer, error) {
@@ -76,7 +96,7 @@ func (c *call) changeResource(read func(before idp.Resource) (resourceInput, err
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.unchanged(etag(before)); err != nil {
+	if err := c.unchanged(etag(viewResource(before))); err != nil {
 		return answer{}, err
 	}
 	in, err := read(before)
@@ -90,7 +110,7 @@ func (c *call) changeResource(read func(before idp.Resource) (resourceInput, err
 	if err != nil {
 		return answer{}, err
 	}
-	return shown(after), nil
+	return shown(viewResource(after)), nil
 }
 
 func deleteResource(c *call) (answer, error) {
@@ -98,7 +118,7 @@ func deleteResource(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := c.unchanged(etag(found)); err != nil {
+	if err := c.unchanged(etag(viewResource(found))); err != nil {
 		return answer{}, err
 	}
 	return gone(c.admin.DeleteResource(c.Context(), found.Audience))

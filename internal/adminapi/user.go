@@ -17,7 +17,10 @@ type user struct {
 	idp.Profile
 	Attributes  idp.Attributes `json:"attributes,omitempty"`
 	HasPassword bool           `json:"has_password"`
-	// Groups and Roles are shown of one person alone.
+	// UploadedPicture is where the person's own picture is.
+	UploadedPicture string `json:"uploaded_picture,omitempty"`
+	// AttributeFaults, as the following two, are shown of one person alone.
+	AttributeFaults     []string  `json:"attribute_faults,omitempty"`
 	Groups              []string  `json:"groups,omitempty"`
 	Roles               []string  `json:"roles,omitempty"`
 	DeletionRequestedAt time.Time `json:"deletion_requested_at,omitzero"`
@@ -26,10 +29,15 @@ type user struct {
 	UpdatedAt           time.Time `json:"updated_at"`
 }
 
-func viewUser(u idp.User, m idp.Memberships) user {
+func (a *API) viewUser(u idp.User) user {
+	picture := ""
+	if !u.PictureID.IsZero() {
+		picture = a.Issuer + "/pictures/" + u.PictureID.String()
+	}
 	return user{
-		Sub: u.ID, Username: u.Username, State: u.State, Profile: u.Profile, Attributes: u.Attributes, HasPassword: u.PasswordHash != "",
-		Groups: m.Groups, Roles: m.Roles, DeletionRequestedAt: u.DeletionRequestedAt, DeletionDueAt: u.DeletionDueAt,
+		UploadedPicture: picture,
+		Sub:             u.ID, Username: u.Username, State: u.State, Profile: u.Profile, Attributes: u.Attributes, HasPassword: u.PasswordHash != "",
+		DeletionRequestedAt: u.DeletionRequestedAt, DeletionDueAt: u.DeletionDueAt,
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
 	}
 }
@@ -44,12 +52,12 @@ type userInput struct {
 }
 
 // ofTheServer are the members of a user that a caller may only send back.
-var ofTheServer = []string{"created_at", "deletion_due_at", "deletion_requested_at", "groups", "has_password", "roles", "updated_at"}
+var ofTheServer = []string{"attribute_faults", "created_at", "deletion_due_at", "deletion_requested_at", "groups", "has_password", "roles", "updated_at", "uploaded_picture"}
 
 // Users answers /admin/users.
 func (a *API) Users(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet:  {idp.ScopeUsersRead, personal("users", listUsers)},
+		http.MethodGet:  {idp.ScopeUsersRead, listUsers},
 		http.MethodPost: {idp.ScopeUsers, createUser},
 	})
 }
@@ -57,7 +65,7 @@ func (a *API) Users(w http.ResponseWriter, r *http.Request) {
 // User answers /admin/users/{user_id}.
 func (a *API) User(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet:    {idp.ScopeUsersRead, personal("user", getUser)},
+		http.MethodGet:    {idp.ScopeUsersRead, getUser},
 		http.MethodPatch:  {idp.ScopeUsers, patchUser},
 		http.MethodDelete: {idp.ScopeUsers, deleteUser},
 	})
@@ -71,17 +79,24 @@ func (a *API) UserPassword(w http.ResponseWriter, r *http.Request) {
 // UserFactors answers /admin/users/{user_id}/factors.
 func (a *API) UserFactors(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet: {idp.ScopeUsersRead, personal("factors", getFactors)},
+		http.MethodGet: {idp.ScopeUsersRead, getFactors},
 		http.MethodDelete: {idp.ScopeUsers, func(c *call) (answer, error) {
 			return c.member(func(userID string) error { return c.admin.ResetFactors(c.Context(), userID) })
 		}},
 	})
 }
 
+// UserPicture answers /admin/users/{user_id}/picture.
+func (a *API) UserPicture(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, map[string]operation{http.MethodDelete: {idp.ScopeUsers, func(c *call) (answer, error) {
+		return c.member(func(userID string) error { return c.admin.RemovePicture(c.Context(), userID) })
+	}}})
+}
+
 // UserSessions answers /admin/users/{user_id}/sessions.
 func (a *API) UserSessions(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet: {idp.ScopeUsersRead, personal("sessions", listSessions)},
+		http.MethodGet: {idp.ScopeUsersRead, listSessions},
 		http.MethodDelete: {idp.ScopeUsers, func(c *call) (answer, error) {
 			return c.member(func(userID string) error {
 				_, err := c.admin.EndSessions(c.Context(), userID)
@@ -106,7 +121,7 @@ func (a *API) UserSession(w http.ResponseWriter, r *http.Request) {
 
 // UserConsents answers /admin/users/{user_id}/consents.
 func (a *API) UserConsents(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeUsersRead, personal("consents", listConsents)}})
+	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeUsersRead, listConsents}})
 }
 
 // UserConsent answers /admin/users/{user_id}/consents/{client_id}.
@@ -132,7 +147,13 @@ func (c *call) user() (idp.User, error) {
 // whole returns the person with what they belong to.
 func (c *call) whole(u idp.User) (user, error) {
 	m, err := c.admin.Memberships(c.Context(), u.ID)
-	return viewUser(u, m), err
+	if err != nil {
+		return user{}, err
+	}
+	v := c.api.viewUser(u)
+	v.Groups, v.Roles = m.Groups, m.Roles
+	v.AttributeFaults, err = c.admin.AttributeFaults(c.Context(), u.ID)
+	return v, err
 }
 
 func listUsers(c *call) (answer, error) {
@@ -144,7 +165,7 @@ func listUsers(c *call) (answer, error) {
 		views := []user{}
 		found, err := c.admin.User(c.Context(), name)
 		if err == nil && strings.EqualFold(found.Username, name) {
-			views = append(views, viewUser(found, idp.Memberships{}))
+			views = append(views, c.api.viewUser(found))
 		}
 		if err != nil && toProblem(err).Status != http.StatusNotFound {
 			return answer{}, err
@@ -164,7 +185,7 @@ func listUsers(c *call) (answer, error) {
 	}
 	views := make([]user, len(found))
 	for i, u := range found {
-		views[i] = viewUser(u, idp.Memberships{})
+		views[i] = c.api.viewUser(u)
 	}
 	result.body = views
 	return result, nil
@@ -173,7 +194,8 @@ func listUsers(c *call) (answer, error) {
 func createUser(c *call) (answer, error) {
 	var in struct {
 		userInput
-		Password string `json:"password"`
+		Password     string `json:"password"`
+		PasswordHash string `json:"password_hash"`
 	}
 	if err := c.input(&in, ofTheServer...); err != nil {
 		return answer{}, err
@@ -182,12 +204,12 @@ func createUser(c *call) (answer, error) {
 		return answer{}, invalidMember("state", "must be left out: a user begins active")
 	}
 	made, err := c.admin.CreateUser(c.Context(), admin.UserInput{
-		ID: in.Sub, Username: in.Username, Password: idp.Secret(in.Password), Profile: in.Profile, Attributes: in.Attributes,
+		ID: in.Sub, Username: in.Username, Password: idp.Secret(in.Password), PasswordHash: idp.Secret(in.PasswordHash), Profile: in.Profile, Attributes: in.Attributes,
 	})
 	if err != nil {
 		return answer{}, err
 	}
-	return c.created(viewUser(made, idp.Memberships{}), "users", made.ID), nil
+	return c.created(c.api.viewUser(made), "users", made.ID), nil
 }
 
 func getUser(c *call) (answer, error) {
@@ -289,8 +311,18 @@ type factors struct {
 
 type factor struct {
 	Name       string    `json:"name"`
+	AAGUID     string    `json:"aaguid,omitempty"`
+	Synced     bool      `json:"synced,omitempty"`
 	CreatedAt  time.Time `json:"created_at"`
 	LastUsedAt time.Time `json:"last_used_at,omitzero"`
+}
+
+// model writes an AAGUID; an authenticator that does not tell its model has none.
+func model(aaguid [16]byte) string {
+	if aaguid == [16]byte{} {
+		return ""
+	}
+	return idp.ID(aaguid).UUID()
 }
 
 func getFactors(c *call) (answer, error) {
@@ -304,10 +336,10 @@ func getFactors(c *call) (answer, error) {
 	}
 	view := factors{Passkeys: []factor{}, Authenticators: []factor{}, RecoveryCodes: found.RecoveryCodes}
 	for _, p := range found.Passkeys {
-		view.Passkeys = append(view.Passkeys, factor{p.Name, p.CreatedAt, p.LastUsedAt})
+		view.Passkeys = append(view.Passkeys, factor{p.Name, model(p.AAGUID), p.BackupState, p.CreatedAt, p.LastUsedAt})
 	}
 	for _, a := range found.Authenticators {
-		view.Authenticators = append(view.Authenticators, factor{a.Name, a.CreatedAt, a.LastUsedAt})
+		view.Authenticators = append(view.Authenticators, factor{Name: a.Name, CreatedAt: a.CreatedAt, LastUsedAt: a.LastUsedAt})
 	}
 	return answer{status: http.StatusOK, body: view}, nil
 }
@@ -319,6 +351,7 @@ type session struct {
 	AuthTime   time.Time `json:"auth_time"`
 	ACR        string    `json:"acr,omitempty"`
 	AMR        []string  `json:"amr,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
 	LastSeenAt time.Time `json:"last_seen_at"`
 	ExpiresAt  time.Time `json:"expires_at"`
 	EndedAt    time.Time `json:"ended_at,omitzero"`
@@ -342,7 +375,7 @@ func listSessions(c *call) (answer, error) {
 	var views []session
 	for _, s := range found {
 		views = append(views, session{
-			s.ID.String(), s.State(c.api.Now(), c.api.SessionIdle), s.AuthTime, s.ACR, s.AMR, s.LastSeenAt, s.ExpiresAt, s.EndedAt, s.RemoteAddr, s.UserAgent,
+			s.ID.String(), s.State(c.api.Now(), c.api.SessionIdle), s.AuthTime, s.ACR, s.AMR, s.CreatedAt, s.LastSeenAt, s.ExpiresAt, s.EndedAt, s.RemoteAddr, s.UserAgent,
 		})
 	}
 	sid := func(s session) string { return s.ID }

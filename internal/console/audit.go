@@ -113,7 +113,7 @@ func listEvents(v *visit) error {
 			return v.refuseSearch(idp.Invalid("after", "is no event"))
 		}
 	}
-	events, last, err := v.admin.Events(v.Context(), filter, after, pageSize)
+	events, last, err := v.admin.Events(v.Context(), idp.EventQuery{EventFilter: filter, After: after}, pageSize)
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,13 @@ type EventFilter struct {
 	Until   time.Time // the first instant that is not asked for
 }
 
+// EventQuery says which events are asked for, and in which order.
+type EventQuery struct {
+	EventFilter
+	After   ID   // the event behind which they begin; zero for all
+	Forward bool // oldest first
+}
+
 // Match reports whether the event is asked for.
 func (f EventFilter) Match(e Event) bool {
 	for _, c := range []struct{ want, is string }{

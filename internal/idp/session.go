@@ -38,6 +38,12 @@ func (s *Session) State(now time.Time, idle time.Duration) string {
 	return "expired"
 }
 
+// StatedSession is a session with its state at some instant.
+type StatedSession struct {
+	Session
+	State string // as Session.State says
+}
+
 // Consent is what a person allowed a client. One row per pair; it grows as
 // more is allowed, and withdrawing it kills what was issued under it.
 type Consent struct {

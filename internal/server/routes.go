@@ -77,6 +77,7 @@ type Handlers struct {
 	AdminUser          http.Handler
 	AdminUserPassword  http.Handler
 	AdminUserFactors   http.Handler
+	AdminUserPicture   http.Handler
 	AdminUserSessions  http.Handler
 	AdminUserSession   http.Handler
 	AdminUserConsents  http.Handler
@@ -177,6 +178,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/admin/users/{user_id:" + segment + "}", Methods: []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch}, Handler: h.AdminUser},
 		{Path: "/admin/users/{user_id:" + segment + "}/password", Methods: []string{http.MethodPut}, Handler: h.AdminUserPassword},
 		{Path: "/admin/users/{user_id:" + segment + "}/factors", Methods: remove, Handler: h.AdminUserFactors},
+		{Path: "/admin/users/{user_id:" + segment + "}/picture", Methods: []string{http.MethodDelete}, Handler: h.AdminUserPicture},
 		{Path: "/admin/users/{user_id:" + segment + "}/sessions", Methods: remove, Handler: h.AdminUserSessions},
 		{Path: "/admin/users/{user_id:" + segment + "}/sessions/{sid:" + segment + "}", Methods: []string{http.MethodDelete}, Handler: h.AdminUserSession},
 		{Path: "/admin/users/{user_id:" + segment + "}/consents", Methods: read, Handler: h.AdminUserConsents},
