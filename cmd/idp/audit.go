@@ -18,7 +18,7 @@ import (
 
 func (a *app) auditCommand() *cobra.Command {
 	return noun("audit", "What happened, and proof that it is still told as it was",
-		a.auditList(), a.auditTail(), a.auditExport(), a.auditVerify(), a.auditCheckpoint(), a.auditKey(), a.auditSeal())
+		append(anywhere(a.auditList(), a.auditTail(), a.auditExport()), a.auditVerify(), a.auditCheckpoint(), a.auditKey(), a.auditSeal())...)
 }
 
 const (
@@ -57,15 +57,8 @@ func (v eventView) cells() []string {
 	return []string{when(v.At), string(v.Kind), orDash(v.UserID), orDash(v.ClientID), orDash(v.RemoteAddr), strings.Join(facts, " ")}
 }
 
-// auditQuery is which events a command is about, and in which order.
-type auditQuery struct {
-	filter  idp.EventFilter
-	after   idp.ID // the event behind which they begin; zero for all
-	forward bool   // oldest first
-}
-
 // auditFlags gives a command the filters. The function reads them.
-func auditFlags(c *cobra.Command) func(ctx context.Context, d *database) (auditQuery, error) {
+func (a *app) auditFlags(c *cobra.Command) func(ctx context.Context, o *objects) (idp.EventQuery, error) {
 	kinds := c.Flags().StringArray("kind", nil, "kind of event, such as login.failed or client.* (repeatable)")
 	user := c.Flags().String("user", "", "events about this person")
 	client := c.Flags().String("client", "", "events about this client")
@@ -76,32 +69,32 @@ func auditFlags(c *cobra.Command) func(ctx context.Context, d *database) (auditQ
 	since := c.Flags().String("since", "", "from then on: a time such as 2026-11-23T08:00:00Z, a day, or how long ago, such as 2h")
 	until := c.Flags().String("until", "", "before then: a time, a day, or how long ago")
 	after := c.Flags().String("after", "", "go on behind the event with this id")
-	return func(ctx context.Context, d *database) (q auditQuery, err error) {
-		q.filter = idp.EventFilter{Kinds: *kinds, ClientID: *client, RemoteAddr: *ip, RequestID: *request, Actor: *actor}
+	return func(ctx context.Context, o *objects) (q idp.EventQuery, err error) {
+		q.EventFilter = idp.EventFilter{Kinds: *kinds, ClientID: *client, RemoteAddr: *ip, RequestID: *request, Actor: *actor}
 		switch *result {
 		case "":
 		case "ok", "refused":
 			refused := *result == "refused"
-			q.filter.Refused = &refused
+			q.Refused = &refused
 		default:
 			return q, usage("--result %s: must be ok or refused", *result)
 		}
-		if q.filter.Since, err = parseWhen("--since", *since, d.now()); err != nil {
+		if q.Since, err = parseWhen("--since", *since, a.Now()); err != nil {
 			return q, err
 		}
-		if q.filter.Until, err = parseWhen("--until", *until, d.now()); err != nil {
+		if q.Until, err = parseWhen("--until", *until, a.Now()); err != nil {
 			return q, err
 		}
 		if *after != "" {
-			if q.after, err = idp.ParseUUID(*after); err != nil {
+			if q.After, err = idp.ParseUUID(*after); err != nil {
 				return q, usage("--after %s: must be the id of an event", *after)
 			}
 		}
 		if *user != "" {
 			// People who are gone are still in the audit, by their sub.
-			q.filter.UserID = *user
-			if person, err := d.admin.User(ctx, *user); err == nil {
-				q.filter.UserID = person.ID
+			q.UserID = *user
+			if person, err := o.User(ctx, *user); err == nil {
+				q.UserID = person.ID
 			}
 		}
 		return q, nil
@@ -124,17 +117,17 @@ func parseWhen(flag, text string, now time.Time) (time.Time, error) {
 	return time.Time{}, usage("%s %s: must be a time such as 2026-11-23T08:00:00Z, a day such as 2026-11-23, or how long ago, such as 90m or 2d", flag, text)
 }
 
-// events calls use with what is asked for, until there is no more or use says
+// Events calls use with what is asked for, until there is no more or use says
 // that it is enough.
-func (d *database) events(ctx context.Context, q auditQuery, use func(idp.Event) (more bool, err error)) error {
-	next, read := q.after, d.store.EventsBefore
-	if q.forward {
+func (d *database) Events(ctx context.Context, q idp.EventQuery, use func(idp.Event) (more bool, err error)) error {
+	next, read := q.After, d.store.EventsBefore
+	if q.Forward {
 		read = d.store.Events
-		if start := idp.FirstID(q.filter.Since.Add(-lateBy)); next.IsZero() && !q.filter.Since.IsZero() {
+		if start := idp.FirstID(q.Since.Add(-lateBy)); next.IsZero() && !q.Since.IsZero() {
 			next = start
 		}
-	} else if next.IsZero() && !q.filter.Until.IsZero() {
-		next = idp.FirstID(q.filter.Until.Add(lateBy))
+	} else if next.IsZero() && !q.Until.IsZero() {
+		next = idp.FirstID(q.Until.Add(lateBy))
 	}
 	for {
 		page, err := read(ctx, next, auditPage)
@@ -142,7 +135,7 @@ func (d *database) events(ctx context.Context, q auditQuery, use func(idp.Event)
 			return err
 		}
 		for _, e := range page {
-			if !q.filter.Match(e) {
+			if !q.Match(e) {
 				continue
 			}
 			if more, err := use(e); err != nil || !more {
@@ -150,9 +143,9 @@ func (d *database) events(ctx context.Context, q auditQuery, use func(idp.Event)
 			}
 		}
 		next = page[len(page)-1].ID
-		switch f := q.filter; {
-		case q.forward && !f.Until.IsZero() && next.Time().After(f.Until.Add(lateBy)),
-			!q.forward && next.Time().Before(f.Since.Add(-lateBy)):
+		switch f := q.EventFilter; {
+		case q.Forward && !f.Until.IsZero() && next.Time().After(f.Until.Add(lateBy)),
+			!q.Forward && next.Time().Before(f.Since.Add(-lateBy)):
 			return nil
 		}
 	}
@@ -165,22 +158,22 @@ func (a *app) auditList() *cobra.Command {
 		Example: "  idp audit list --user alice --since 1d\n  idp audit list --kind 'login.*' --result refused --ip 192.0.2.7",
 		Args:    exactly(),
 	}
-	query := auditFlags(c)
+	query := a.auditFlags(c)
 	limit := c.Flags().Int("limit", 50, "how many at most")
 	forward := c.Flags().Bool("oldest-first", false, "list the oldest first")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if *limit < 1 {
 			return usage("--limit %d: must be at least 1", *limit)
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			q, err := query(ctx, d)
+		return a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			q, err := query(ctx, o)
 			if err != nil {
 				return err
 			}
-			q.forward = *forward
+			q.Forward = *forward
 			var views []eventView
 			more := false
-			err = d.events(ctx, q, func(e idp.Event) (bool, error) {
+			err = o.Events(ctx, q, func(e idp.Event) (bool, error) {
 				if more = len(views) == *limit; !more {
 					views = append(views, viewEvent(e))
 				}
@@ -211,31 +204,31 @@ func (a *app) auditTail() *cobra.Command {
 		Long:  "Shows the last events, oldest first. With --follow it goes on until it is interrupted; -o json prints one event per line.",
 		Args:  exactly(),
 	}
-	query := auditFlags(c)
+	query := a.auditFlags(c)
 	lines := c.Flags().IntP("lines", "n", 10, "how many to begin with")
 	follow := c.Flags().BoolP("follow", "f", false, "go on with what comes")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			q, err := query(ctx, d)
+		return a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			q, err := query(ctx, o)
 			if err != nil {
 				return err
 			}
-			return a.tail(ctx, d, q, *lines, *follow)
+			return a.tail(ctx, o, q, *lines, *follow)
 		})(cmd, args)
 	}
 	a.outputFlags(c)
 	return c
 }
 
-func (a *app) tail(ctx context.Context, d *database, q auditQuery, lines int, follow bool) error {
+func (a *app) tail(ctx context.Context, o *objects, q idp.EventQuery, lines int, follow bool) error {
 	// What is committed later than it is named comes behind others: seen holds
 	// what was there already, as far back as that may happen.
-	seen, looked := map[idp.ID]bool{}, d.now()
+	seen, looked := map[idp.ID]bool{}, a.Now()
 	fresh := func() ([]idp.Event, error) {
-		now, recent := d.now(), q
-		recent.forward, recent.after = true, idp.FirstID(looked.Add(-lateBy))
+		now, recent := a.Now(), q
+		recent.Forward, recent.After = true, idp.FirstID(looked.Add(-lateBy))
 		var events []idp.Event
-		err := d.events(ctx, recent, func(e idp.Event) (bool, error) {
+		err := o.Events(ctx, recent, func(e idp.Event) (bool, error) {
 			if !seen[e.ID] {
 				seen[e.ID] = true
 				events = append(events, e)
@@ -260,7 +253,7 @@ func (a *app) tail(ctx context.Context, d *database, q auditQuery, lines int, fo
 	}
 	var last []idp.Event
 	if lines > 0 {
-		err := d.events(ctx, q, func(e idp.Event) (bool, error) {
+		err := o.Events(ctx, q, func(e idp.Event) (bool, error) {
 			last = append(last, e)
 			seen[e.ID] = true
 			return len(last) < lines, nil

@@ -25,16 +25,16 @@ func (a *app) auditExport() *cobra.Command {
 		Example: "  idp audit export --until 5m --out audit-1.ndjson\n  idp audit export --until 5m --out audit-2.ndjson --after 019ab3f0-…",
 		Args:    exactly(),
 	}
-	query := auditFlags(c)
+	query := a.auditFlags(c)
 	out := c.Flags().String("out", "", "write to this new file, readable by its owner only, instead of stdout")
-	c.RunE = a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-		q, err := query(ctx, d)
+	c.RunE = a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+		q, err := query(ctx, o)
 		if err != nil {
 			return err
 		}
-		q.forward = true
+		q.Forward = true
 		if *out == "" {
-			return a.export(ctx, d, q, a.Stdout)
+			return a.export(ctx, o, q, a.Stdout)
 		}
 		file, err := os.OpenFile(*out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
@@ -43,15 +43,15 @@ func (a *app) auditExport() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return errors.Join(a.export(ctx, d, q, file), file.Sync(), file.Close())
+		return errors.Join(a.export(ctx, o, q, file), file.Sync(), file.Close())
 	})
 	return c
 }
 
-func (a *app) export(ctx context.Context, d *database, q auditQuery, to io.Writer) error {
+func (a *app) export(ctx context.Context, o *objects, q idp.EventQuery, to io.Writer) error {
 	buffered := bufio.NewWriter(to)
 	count, last := 0, idp.ID{}
-	err := d.events(ctx, q, func(e idp.Event) (bool, error) {
+	err := o.Events(ctx, q, func(e idp.Event) (bool, error) {
 		if _, err := buffered.Write(append(audit.Line(e), '\n')); err != nil {
 			return false, err
 		}

@@ -126,11 +126,11 @@ func (a *app) clientFlags(cmd *cobra.Command) *fieldFlags[idp.ClientMetadata] {
 }
 
 func (a *app) clientCommand() *cobra.Command {
-	return noun("client", "Applications and services that get tokens",
-		a.clientCreate(), a.clientList(), a.clientGet(), a.clientUpdate(), a.clientDelete(),
-		a.clientRotateSecret(), a.clientSnippet(), a.clientScore(), a.clientFix(), a.registrationTokenCommand(),
-		a.clientVerb("disable", "Refuse a client everything from now on", "disabled", (*admin.Service).DisableClient),
-		a.clientVerb("enable", "Let a disabled client in again", "enabled", (*admin.Service).EnableClient))
+	return noun("client", "Applications and services that get tokens", append(anywhere(
+		a.clientCreate(), a.clientList(), a.clientGet(), a.clientUpdate(), a.clientDelete(), a.clientRotateSecret(),
+		a.clientVerb("disable", "Refuse a client everything from now on", "disabled", clientObjects.DisableClient),
+		a.clientVerb("enable", "Let a disabled client in again", "enabled", clientObjects.EnableClient)),
+		a.clientSnippet(), a.clientScore(), a.clientFix(), a.registrationTokenCommand())...)
 }
 
 func (a *app) clientCreate() *cobra.Command {
@@ -166,8 +166,8 @@ func (a *app) clientCreate() *cobra.Command {
 		if in.Secret, err = secret.read(a); err != nil {
 			return err
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			created, made, err := d.admin.CreateClient(ctx, in)
+		return a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			created, made, err := o.CreateClient(ctx, in)
 			if err != nil {
 				return err
 			}
@@ -201,8 +201,8 @@ func (a *app) clientList() *cobra.Command {
 		Use:   "list",
 		Short: "List all clients",
 		Args:  exactly(),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			clients, err := d.admin.Clients(ctx)
+		RunE: a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			clients, err := o.Clients(ctx)
 			if err != nil {
 				return err
 			}
@@ -228,8 +228,8 @@ func (a *app) clientGet() *cobra.Command {
 		Use:   "get CLIENT_ID",
 		Short: "Show one client",
 		Args:  exactly("CLIENT_ID"),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			client, err := d.admin.Client(ctx, args[0])
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			client, err := o.Client(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -267,6 +267,9 @@ func (a *app) clientUpdate() *cobra.Command {
 		if err := flags.apply(&trial); err != nil { // before the database is opened
 			return err
 		}
+		if cmd.Flags().Changed("logo") && a.endpoint != "" {
+			return usage("--logo works on this machine alone: run it where the server is, without --endpoint")
+		}
 		var picture []byte
 		if *logo != "" {
 			var err error
@@ -277,15 +280,15 @@ func (a *app) clientUpdate() *cobra.Command {
 				return usage("--logo %s: is empty", *logo)
 			}
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			client, err := d.admin.UpdateClient(ctx, args[0], func(m *idp.ClientMetadata) {
+		return a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			client, err := o.UpdateClient(ctx, args[0], func(m *idp.ClientMetadata) {
 				if document != nil {
 					*m = document.ClientMetadata
 				}
 				_ = flags.apply(m) // did not fail above
 			})
 			if err == nil && cmd.Flags().Changed("logo") {
-				client, err = d.admin.SetClientLogo(ctx, args[0], picture)
+				client, err = o.local.admin.SetClientLogo(ctx, args[0], picture)
 			}
 			if err != nil {
 				return err
@@ -299,13 +302,13 @@ func (a *app) clientUpdate() *cobra.Command {
 }
 
 func (a *app) clientDelete() *cobra.Command {
-	return a.clientVerb("delete", "Delete a client with its secrets and consents", "deleted", (*admin.Service).DeleteClient)
+	return a.clientVerb("delete", "Delete a client with its secrets and consents", "deleted", clientObjects.DeleteClient)
 }
 
 // clientVerb is a command that does one thing to one client.
-func (a *app) clientVerb(verb, short, done string, do func(*admin.Service, context.Context, string) error) *cobra.Command {
-	return a.actionOn("client", "CLIENT_ID", verb, short, done, func(ctx context.Context, d *database, id string) error {
-		return do(d.admin, ctx, id)
+func (a *app) clientVerb(verb, short, done string, do func(clientObjects, context.Context, string) error) *cobra.Command {
+	return a.actionOn("client", "CLIENT_ID", verb, short, done, func(ctx context.Context, o *objects, id string) error {
+		return do(o, ctx, id)
 	})
 }
 
@@ -322,8 +325,8 @@ func (a *app) clientRotateSecret() *cobra.Command {
 		if err != nil {
 			return usage("--grace %s: %s", *grace, err)
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			secret, err := d.admin.RotateSecret(ctx, args[0], period.std())
+		return a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			secret, err := o.RotateSecret(ctx, args[0], period.std())
 			if err != nil {
 				return err
 			}
@@ -447,13 +450,13 @@ func seconds(n int) string {
 }
 
 // actionOn is a command that does one thing to one object and says so.
-func (a *app) actionOn(noun, argument, verb, short, done string, do func(ctx context.Context, d *database, id string) error) *cobra.Command {
+func (a *app) actionOn(noun, argument, verb, short, done string, do func(ctx context.Context, o *objects, id string) error) *cobra.Command {
 	c := &cobra.Command{
 		Use:   verb + " " + argument,
 		Short: short,
 		Args:  exactly(argument),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			if err := do(ctx, d, args[0]); err != nil {
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			if err := do(ctx, o, args[0]); err != nil {
 				return err
 			}
 			if a.quiet {

@@ -96,8 +96,13 @@ func (w *clockwork) run(t *testing.T, stdin string, args ...string) {
 // start runs a server whose clock is wrong from the start.
 func (w *clockwork) start(t *testing.T, by time.Duration) *timedNode {
 	t.Helper()
+	return w.startAt(t, by, freeAddress(t))
+}
+
+func (w *clockwork) startAt(t *testing.T, by time.Duration, address string) *timedNode {
+	t.Helper()
 	n := &timedNode{clock: new(wrongClock), Node: &e2e.Node{
-		Installation: &e2e.Installation{Issuer: w.issuer, Engine: w.engine}, Addr: freeAddress(t), Management: "http://" + freeAddress(t),
+		Installation: &e2e.Installation{Issuer: w.issuer, Engine: w.engine}, Addr: address, Management: "http://" + freeAddress(t),
 	}}
 	n.clock.set(by)
 	n.user = e2e.User{Username: "user-" + strings.Split(n.Addr, ":")[1], Password: "a good long password"}

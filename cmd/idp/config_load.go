@@ -122,9 +122,6 @@ func load(src sources) (*loader, error) {
 func (l *loader) collect(v reflect.Value, prefix string) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		if f.Tag.Get("yaml") == "-" {
-			continue
-		}
 		key := prefix + f.Tag.Get("yaml")
 		if f.Type.Kind() == reflect.Struct {
 			l.collect(v.Field(i), key+".")
@@ -201,8 +198,6 @@ func (l *loader) mapping(path, prefix string, node *yaml.Node) {
 		seen[name.Value] = name.Line
 		_, leaf := l.fields[key]
 		switch {
-		case key == "bootstrap":
-			l.config.Bootstrap = BootstrapSection{path, value}
 		case leaf:
 			l.leaf(path, key, value)
 		case len(l.keysUnder(key+".")) > 0:
@@ -310,10 +305,10 @@ func variable(key string) string {
 var kubernetesVariable = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
 
 // isForeignVariable reports whether an IDP_* variable is not the
-// configuration's: the path of the file, what tests read, what orchestrators
-// inject.
+// configuration's: the path of the file, the token for --endpoint, what tests
+// read, what orchestrators inject.
 func isForeignVariable(name, value string) bool {
-	return name == "IDP_CONFIG" || strings.HasPrefix(name, "IDP_TEST_") || kubernetesVariable.MatchString(name) ||
+	return name == "IDP_CONFIG" || name == "IDP_TOKEN" || name == "IDP_TOKEN_FILE" || strings.HasPrefix(name, "IDP_TEST_") || kubernetesVariable.MatchString(name) ||
 		(strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://"))
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 func (a *app) consentCommand() *cobra.Command {
-	return noun("consent", "What people allowed applications", a.consentList(), a.consentRevoke())
+	return noun("consent", "What people allowed applications", anywhere(a.consentList(), a.consentRevoke())...)
 }
 
 type consentView struct {
@@ -26,8 +26,8 @@ func (a *app) consentList() *cobra.Command {
 		Use:   "list USER",
 		Short: "List what a person allowed",
 		Args:  exactly("USER"),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			consents, err := d.admin.Consents(ctx, args[0])
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			consents, err := o.Consents(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -60,8 +60,8 @@ func (a *app) consentRevoke() *cobra.Command {
 		Use:   "revoke USER CLIENT_ID",
 		Short: "Withdraw what a person allowed an application, and end what was issued under it",
 		Args:  exactly("USER", "CLIENT_ID"),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			if err := d.admin.WithdrawConsent(ctx, args[0], args[1]); err != nil {
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			if err := o.WithdrawConsent(ctx, args[0], args[1]); err != nil {
 				return err
 			}
 			a.say("consent of %s to %s withdrawn", printable(args[0]), printable(args[1]))

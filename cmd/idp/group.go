@@ -5,19 +5,17 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"idp/internal/admin"
 )
 
 func (a *app) groupCommand() *cobra.Command {
-	return noun("group", "Groups of people",
+	return noun("group", "Groups of people", anywhere(
 		a.groupCreate(), a.groupList(),
-		a.actionOn("group", "GROUP", "delete", "Delete a group", "deleted", func(ctx context.Context, d *database, name string) error {
-			return d.admin.DeleteGroup(ctx, name)
+		a.actionOn("group", "GROUP", "delete", "Delete a group", "deleted", func(ctx context.Context, o *objects, name string) error {
+			return o.DeleteGroup(ctx, name)
 		}),
 		a.groupMembers(),
-		a.groupMemberVerb("add-member", "Put people into a group", "is in", (*admin.Service).AddMember),
-		a.groupMemberVerb("remove-member", "Take people out of a group", "is not in", (*admin.Service).RemoveMember))
+		a.groupMemberVerb("add-member", "Put people into a group", "is in", groupObjects.AddMember),
+		a.groupMemberVerb("remove-member", "Take people out of a group", "is not in", groupObjects.RemoveMember))...)
 }
 
 type groupView struct {
@@ -33,8 +31,8 @@ func (a *app) groupCreate() *cobra.Command {
 		Args:  exactly("GROUP"),
 	}
 	description := c.Flags().String("description", "", "what the group is for")
-	c.RunE = a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-		g, err := d.admin.CreateGroup(ctx, args[0], *description)
+	c.RunE = a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+		g, err := o.CreateGroup(ctx, args[0], *description)
 		if err != nil {
 			return err
 		}
@@ -54,8 +52,8 @@ func (a *app) groupList() *cobra.Command {
 		Use:   "list",
 		Short: "List all groups",
 		Args:  exactly(),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			groups, err := d.admin.Groups(ctx)
+		RunE: a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			groups, err := o.Groups(ctx)
 			if err != nil {
 				return err
 			}
@@ -81,8 +79,8 @@ func (a *app) groupMembers() *cobra.Command {
 		Use:   "members GROUP",
 		Short: "List the people in a group",
 		Args:  exactly("GROUP"),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			members, err := d.admin.Members(ctx, args[0])
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			members, err := o.Members(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -107,14 +105,14 @@ func (a *app) groupMembers() *cobra.Command {
 	return c
 }
 
-func (a *app) groupMemberVerb(verb, short, done string, do func(*admin.Service, context.Context, string, string) error) *cobra.Command {
+func (a *app) groupMemberVerb(verb, short, done string, do func(groupObjects, context.Context, string, string) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   verb + " GROUP USER...",
 		Short: short,
 		Args:  atLeast("GROUP", "USER..."),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
 			for _, user := range args[1:] {
-				if err := do(d.admin, ctx, args[0], user); err != nil {
+				if err := do(o, ctx, args[0], user); err != nil {
 					return err
 				}
 				a.say("%s %s %s", printable(user), done, args[0])

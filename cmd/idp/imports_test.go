@@ -29,7 +29,6 @@ var importTable = map[string]struct {
 	"internal/adminapi":        {[]string{"internal/idp", "internal/admin"}, "internal/adminapi is the face of internal/admin that HTTP has: it knows that service and the nouns only"},
 	"internal/console":         {[]string{"internal/idp", "internal/admin", "internal/snippets", "web"}, "internal/console is the face of internal/admin that a browser has: it knows that service, the texts for developers, the nouns and the pages only"},
 	"internal/declared":        {[]string{"internal/idp", "internal/admin", "go.yaml.in/yaml/v3"}, "internal/declared makes with internal/admin what is written in YAML: it knows that service, the nouns and the library only"},
-	"internal/foreign":         {[]string{"internal/idp", "internal/admin", "internal/declared", "go.yaml.in/yaml/v3"}, "internal/foreign reads what others export as what is declared: it knows that, the rules of internal/admin and the nouns only"},
 	"internal/registration":    {[]string{"internal/idp"}, "internal/registration knows the nouns only"},
 	"internal/audit":           {[]string{"internal/idp", "golang.org/x/mod/sumdb"}, "internal/audit knows the nouns and the library of transparency logs, no sibling"},
 	"internal/backchannel":     {[]string{"internal/idp"}, "internal/backchannel knows the nouns only"},
@@ -50,6 +49,9 @@ var importTable = map[string]struct {
 	"migrations":               {nil, "migrations holds SQL files: it imports the standard library only"},
 	"web":                      {nil, "web holds pages: it imports the standard library only"},
 	"web/webtest":              {[]string{"web"}, "web/webtest fills in pages for tests"},
+
+	"internal/remote":               {[]string{"internal/idp", "internal/admin", "internal/adminapi/adminclient"}, "internal/remote is internal/admin at a distance: it knows that service, the nouns and the API's client only"},
+	"internal/adminapi/adminclient": {[]string{"github.com/oapi-codegen/runtime"}, "internal/adminapi/adminclient is generated from the specification: it knows the generator's library and nothing of this server"},
 }
 
 // doors names the one package that may import each library with a door.
@@ -76,6 +78,8 @@ var doors = map[string]string{
 	"github.com/go-jose/go-jose/v3":            "nobody",
 	"github.com/golang-jwt/jwt":                "nobody",
 	"github.com/mattn/go-sqlite3":              "nobody",
+	"github.com/oapi-codegen/runtime":          "internal/adminapi/adminclient",
+	"github.com/getkin/kin-openapi":            "tests",
 	"github.com/stretchr/testify":              "tests",
 	"pgregory.net/rapid":                       "tests",
 	"github.com/rogpeppe/go-internal":          "tests",

@@ -14,12 +14,12 @@ import (
 )
 
 func (a *app) keyCommand() *cobra.Command {
-	return noun("key", "Signing keys and the master key",
+	return noun("key", "Signing keys and the master key", append(anywhere(
 		a.keyList(), a.keyRotate(),
-		a.actionOn("key", "KID", "retire", "Take a key out of the key set for good", "retired", func(ctx context.Context, d *database, kid string) error {
-			return d.keyring.Retire(ctx, kid)
-		}),
-		a.keyGenerateMaster())
+		a.actionOn("key", "KID", "retire", "Take a key out of the key set for good", "retired", func(ctx context.Context, o *objects, kid string) error {
+			return o.RetireKey(ctx, kid)
+		})),
+		a.keyGenerateMaster())...)
 }
 
 type keyView struct {
@@ -51,8 +51,12 @@ func (a *app) keyList() *cobra.Command {
 		Short: "List the signing keys with their states",
 		Long:  "Lists the signing keys. next: published, not signing yet. active: signs. retiring: published until its last token has died. retired: no longer published.",
 		Args:  exactly(),
-		RunE: a.withDatabase(func(_ context.Context, d *database, _ []string) error {
-			return a.showKeys(d.keyring.States())
+		RunE: a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			keys, err := o.Keys(ctx)
+			if err != nil {
+				return err
+			}
+			return a.showKeys(keys)
 		}),
 	}
 	a.outputFlags(c)
@@ -73,20 +77,12 @@ func (a *app) keyRotate() *cobra.Command {
 		if *alg != "" && len(knownAlgorithms(*alg)) == 0 {
 			return usage("--alg %s: must be ES256, RS256, PS256, EdDSA, ES384 or ES512", *alg)
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			made, err := d.keyring.Rotate(ctx, *alg, *immediately)
+		return a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			made, err := o.RotateKeys(ctx, *alg, *immediately)
 			if err != nil {
 				return err
 			}
-			var states []idp.StatedKey
-			for _, k := range d.keyring.States() {
-				for _, m := range made {
-					if m.KID == k.KID {
-						states = append(states, k)
-					}
-				}
-			}
-			return a.showKeys(states)
+			return a.showKeys(made)
 		})(cmd, args)
 	}
 	a.outputFlags(c)

@@ -62,6 +62,7 @@ type app struct {
 	dataDir    string
 	output     string
 	quiet      bool
+	endpoint   string
 }
 
 // run executes one command line and returns its exit code.
@@ -132,6 +133,8 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "configuration file in YAML (IDP_CONFIG)")
 	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", "", "directory of the embedded database and its keys (default ./idp-data)")
+	root.PersistentFlags().StringVar(&a.endpoint, "endpoint", "", "manage the objects of the server with this issuer by its admin API, with the access token in IDP_TOKEN")
+	root.PersistentPreRunE = a.mindEndpoint
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%s (see %s --help)", err, cmd.CommandPath())
 	})

@@ -11,11 +11,11 @@ import (
 )
 
 func (a *app) policyCommand() *cobra.Command {
-	return noun("policy", "Sign-in policy: who needs more than a password, and for what",
+	return noun("policy", "Sign-in policy: who needs more than a password, and for what", anywhere(
 		a.policyCreate(), a.policyUpdate(), a.policyList(), a.policyGet(),
-		a.actionOn("sign-in rule", "RULE", "delete", "Delete a sign-in rule", "deleted", func(ctx context.Context, d *database, name string) error {
-			return d.admin.DeleteSignInRule(ctx, name)
-		}))
+		a.actionOn("sign-in rule", "RULE", "delete", "Delete a sign-in rule", "deleted", func(ctx context.Context, o *objects, name string) error {
+			return o.DeleteSignInRule(ctx, name)
+		}))...)
 }
 
 // policyFlags are the fields of a sign-in rule as flags.
@@ -80,10 +80,10 @@ func (a *app) policyCreate() *cobra.Command {
 		Args:    exactly("RULE"),
 	}
 	flags := newPolicyFlags(c)
-	c.RunE = a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+	c.RunE = a.withObjects(func(ctx context.Context, o *objects, args []string) error {
 		r := idp.SignInRule{Name: args[0]}
 		flags.apply(&r)
-		if err := d.admin.CreateSignInRule(ctx, r); err != nil {
+		if err := o.CreateSignInRule(ctx, r); err != nil {
 			return err
 		}
 		return a.showRule(r)
@@ -100,8 +100,8 @@ func (a *app) policyUpdate() *cobra.Command {
 		Args:  exactly("RULE"),
 	}
 	flags := newPolicyFlags(c)
-	c.RunE = a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-		r, err := d.admin.UpdateSignInRule(ctx, args[0], flags.apply)
+	c.RunE = a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+		r, err := o.UpdateSignInRule(ctx, args[0], flags.apply)
 		if err != nil {
 			return err
 		}
@@ -116,8 +116,8 @@ func (a *app) policyList() *cobra.Command {
 		Use:   "list",
 		Short: "List all sign-in rules",
 		Args:  exactly(),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			rules, err := d.admin.SignInRules(ctx)
+		RunE: a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			rules, err := o.SignInRules(ctx)
 			if err != nil {
 				return err
 			}
@@ -139,8 +139,8 @@ func (a *app) policyGet() *cobra.Command {
 		Use:   "get RULE",
 		Short: "Show one sign-in rule",
 		Args:  exactly("RULE"),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			r, err := d.admin.SignInRule(ctx, args[0])
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			r, err := o.SignInRule(ctx, args[0])
 			if err != nil {
 				return err
 			}

@@ -29,8 +29,8 @@ func (a *app) registrationTokenCommand() *cobra.Command {
 	return noun("registration-token", "Tokens that clients register themselves with (RFC 7591)",
 		a.registrationTokenCreate(), a.registrationTokenList(),
 		a.actionOn("registration token", "ID", "delete", "End a registration token; clients that used it stay", "deleted",
-			func(ctx context.Context, d *database, id string) error {
-				return d.admin.DeleteInitialToken(ctx, id)
+			func(ctx context.Context, o *objects, id string) error {
+				return o.local.admin.DeleteInitialToken(ctx, id)
 			}))
 }
 

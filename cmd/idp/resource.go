@@ -10,11 +10,11 @@ import (
 )
 
 func (a *app) resourceCommand() *cobra.Command {
-	return noun("resource", "Resources: the APIs that take access tokens",
+	return noun("resource", "Resources: the APIs that take access tokens", anywhere(
 		a.resourceCreate(), a.resourceList(), a.resourceGet(), a.resourceUpdate(),
-		a.actionOn("resource", "AUDIENCE", "delete", "Delete a resource", "deleted", func(ctx context.Context, d *database, audience string) error {
-			return d.admin.DeleteResource(ctx, audience)
-		}))
+		a.actionOn("resource", "AUDIENCE", "delete", "Delete a resource", "deleted", func(ctx context.Context, o *objects, audience string) error {
+			return o.DeleteResource(ctx, audience)
+		}))...)
 }
 
 // resourceDocument is a resource as create and update read it from a file.
@@ -100,11 +100,8 @@ func (a *app) resourceCreate() *cobra.Command {
 		if err := flags.apply(&document.ResourceMetadata); err != nil {
 			return err
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			if err := d.keyring.Ensure(ctx, knownAlgorithms(document.AccessTokenSigningAlg)...); err != nil {
-				return err
-			}
-			r, err := d.admin.CreateResource(ctx, document.Audience, document.ResourceMetadata)
+		return a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			r, err := o.CreateResource(ctx, document.Audience, document.ResourceMetadata)
 			if err != nil {
 				return err
 			}
@@ -120,8 +117,8 @@ func (a *app) resourceList() *cobra.Command {
 		Use:   "list",
 		Short: "List all resources",
 		Args:  exactly(),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			resources, err := d.admin.Resources(ctx)
+		RunE: a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			resources, err := o.Resources(ctx)
 			if err != nil {
 				return err
 			}
@@ -147,8 +144,8 @@ func (a *app) resourceGet() *cobra.Command {
 		Use:   "get AUDIENCE",
 		Short: "Show one resource",
 		Args:  exactly("AUDIENCE"),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			r, err := d.admin.Resource(ctx, args[0])
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			r, err := o.Resource(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -183,11 +180,8 @@ func (a *app) resourceUpdate() *cobra.Command {
 		if err := flags.apply(&trial); err != nil {
 			return err
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			if err := d.keyring.Ensure(ctx, knownAlgorithms(trial.AccessTokenSigningAlg)...); err != nil {
-				return err
-			}
-			r, err := d.admin.UpdateResource(ctx, args[0], func(m *idp.ResourceMetadata) {
+		return a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			r, err := o.UpdateResource(ctx, args[0], func(m *idp.ResourceMetadata) {
 				if document != nil {
 					*m = document.ResourceMetadata
 				}

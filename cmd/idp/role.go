@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,25 +11,25 @@ import (
 )
 
 func (a *app) roleCommand() *cobra.Command {
-	return noun("role", "Roles: bundles of scopes that people hold",
+	return noun("role", "Roles: bundles of scopes that people hold", anywhere(
 		a.roleCreate(), a.roleUpdate(), a.roleList(), a.roleGet(),
-		a.actionOn("role", "ROLE", "delete", "Delete a role", "deleted", func(ctx context.Context, d *database, name string) error {
-			return d.admin.DeleteRole(ctx, name)
+		a.actionOn("role", "ROLE", "delete", "Delete a role", "deleted", func(ctx context.Context, o *objects, name string) error {
+			return o.DeleteRole(ctx, name)
 		}),
 		a.roleHolder("assign", "Give a role to a person or a group", "is held by",
-			func(ctx context.Context, d *database, role, user string) error {
-				return d.admin.AssignRole(ctx, role, user)
+			func(ctx context.Context, o *objects, role, user string) error {
+				return o.AssignRole(ctx, role, user)
 			},
-			func(ctx context.Context, d *database, role, group string) error {
-				return d.admin.GiveRoleToGroup(ctx, role, group)
+			func(ctx context.Context, o *objects, role, group string) error {
+				return o.GiveRoleToGroup(ctx, role, group)
 			}),
 		a.roleHolder("unassign", "Take a role from a person or a group", "is not held by",
-			func(ctx context.Context, d *database, role, user string) error {
-				return d.admin.UnassignRole(ctx, role, user)
+			func(ctx context.Context, o *objects, role, user string) error {
+				return o.UnassignRole(ctx, role, user)
 			},
-			func(ctx context.Context, d *database, role, group string) error {
-				return d.admin.TakeRoleFromGroup(ctx, role, group)
-			}))
+			func(ctx context.Context, o *objects, role, group string) error {
+				return o.TakeRoleFromGroup(ctx, role, group)
+			}))...)
 }
 
 // roleFlags are the fields of a role as flags.
@@ -49,7 +50,7 @@ func newRoleFlags(cmd *cobra.Command) roleFlags {
 }
 
 // apply sets what was given. Scopes by name alone are looked up.
-func (f roleFlags) apply(d *database, r *idp.Role) error {
+func (f roleFlags) apply(ctx context.Context, o *objects, r *idp.Role) error {
 	if f.cmd.Flags().Changed("description") {
 		r.Description = *f.description
 	}
@@ -61,7 +62,7 @@ func (f roleFlags) apply(d *database, r *idp.Role) error {
 	}
 	r.Scopes = nil
 	for _, text := range nonEmpty(*f.scopes) {
-		scope, err := roleScope(d, text)
+		scope, err := roleScope(ctx, o, text)
 		if err != nil {
 			return err
 		}
@@ -72,8 +73,15 @@ func (f roleFlags) apply(d *database, r *idp.Role) error {
 
 // roleScope reads a scope by its name alone, when one resource has it, or
 // behind the resource's audience, which never holds a `#` (RFC 8707 section 2).
-func roleScope(d *database, text string) (idp.RoleScope, error) {
-	owners := d.directory.ScopeOwner(text)
+func roleScope(ctx context.Context, o *objects, text string) (idp.RoleScope, error) {
+	resources, err := o.Resources(ctx)
+	if err != nil {
+		return idp.RoleScope{}, err
+	}
+	owners := slices.DeleteFunc(resources, func(r idp.Resource) bool {
+		_, has := r.Scope(text)
+		return !has
+	})
 	if len(owners) == 1 {
 		return idp.RoleScope{Audience: owners[0].Audience, Scope: text}, nil
 	}
@@ -105,12 +113,12 @@ func (a *app) roleCreate() *cobra.Command {
 		Args:    exactly("ROLE"),
 	}
 	flags := newRoleFlags(c)
-	c.RunE = a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+	c.RunE = a.withObjects(func(ctx context.Context, o *objects, args []string) error {
 		r := idp.Role{Name: args[0]}
-		if err := flags.apply(d, &r); err != nil {
+		if err := flags.apply(ctx, o, &r); err != nil {
 			return err
 		}
-		if err := d.admin.CreateRole(ctx, r); err != nil {
+		if err := o.CreateRole(ctx, r); err != nil {
 			return err
 		}
 		return a.showRole(r)
@@ -127,12 +135,12 @@ func (a *app) roleUpdate() *cobra.Command {
 		Args:  exactly("ROLE"),
 	}
 	flags := newRoleFlags(c)
-	c.RunE = a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+	c.RunE = a.withObjects(func(ctx context.Context, o *objects, args []string) error {
 		var trial idp.Role
-		if err := flags.apply(d, &trial); err != nil {
+		if err := flags.apply(ctx, o, &trial); err != nil {
 			return err
 		}
-		r, err := d.admin.UpdateRole(ctx, args[0], func(r *idp.Role) { _ = flags.apply(d, r) }) // did not fail above
+		r, err := o.UpdateRole(ctx, args[0], func(r *idp.Role) { _ = flags.apply(ctx, o, r) }) // did not fail above
 		if err != nil {
 			return err
 		}
@@ -147,8 +155,8 @@ func (a *app) roleList() *cobra.Command {
 		Use:   "list",
 		Short: "List all roles",
 		Args:  exactly(),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			roles, err := d.admin.Roles(ctx)
+		RunE: a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			roles, err := o.Roles(ctx)
 			if err != nil {
 				return err
 			}
@@ -174,8 +182,8 @@ func (a *app) roleGet() *cobra.Command {
 		Use:   "get ROLE",
 		Short: "Show one role",
 		Args:  exactly("ROLE"),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			r, err := d.admin.Role(ctx, args[0])
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			r, err := o.Role(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -186,7 +194,7 @@ func (a *app) roleGet() *cobra.Command {
 	return c
 }
 
-func (a *app) roleHolder(verb, short, done string, user, group func(ctx context.Context, d *database, role, holder string) error) *cobra.Command {
+func (a *app) roleHolder(verb, short, done string, user, group func(ctx context.Context, o *objects, role, holder string) error) *cobra.Command {
 	c := &cobra.Command{
 		Use:   verb + " ROLE [USER...]",
 		Short: short,
@@ -197,15 +205,15 @@ func (a *app) roleHolder(verb, short, done string, user, group func(ctx context.
 		if len(args) == 1 && len(*groups) == 0 {
 			return usage("%s needs a USER or --group (see %s --help)", cmd.CommandPath(), cmd.CommandPath())
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
+		return a.withObjects(func(ctx context.Context, o *objects, args []string) error {
 			for _, name := range args[1:] {
-				if err := user(ctx, d, args[0], name); err != nil {
+				if err := user(ctx, o, args[0], name); err != nil {
 					return err
 				}
 				a.say("role %s %s %s", args[0], done, printable(name))
 			}
 			for _, name := range *groups {
-				if err := group(ctx, d, args[0], name); err != nil {
+				if err := group(ctx, o, args[0], name); err != nil {
 					return err
 				}
 				a.say("role %s %s group %s", args[0], done, printable(name))

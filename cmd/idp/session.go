@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) sessionCommand() *cobra.Command {
-	return noun("session", "Browsers in which people are signed in", a.sessionList(), a.sessionRevoke())
+	return noun("session", "Browsers in which people are signed in", anywhere(a.sessionList(), a.sessionRevoke())...)
 }
 
 type sessionView struct {
@@ -30,15 +30,15 @@ func (a *app) sessionList() *cobra.Command {
 		Use:   "list USER",
 		Short: "List a person's sessions",
 		Args:  exactly("USER"),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			sessions, err := d.admin.Sessions(ctx, args[0])
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			sessions, err := o.StatedSessions(ctx, args[0])
 			if err != nil {
 				return err
 			}
 			var views []sessionView
 			for _, s := range sessions {
 				views = append(views, sessionView{
-					ID: s.ID.String(), State: s.State(d.now(), d.cfg.Lifetimes.SessionIdle.std()), AuthTime: s.AuthTime, AMR: s.AMR,
+					ID: s.ID.String(), State: s.State, AuthTime: s.AuthTime, AMR: s.AMR,
 					LastSeenAt: s.LastSeenAt, ExpiresAt: s.ExpiresAt, EndedAt: s.EndedAt, RemoteAddr: s.RemoteAddr, UserAgent: s.UserAgent,
 				})
 			}
@@ -61,27 +61,33 @@ func (a *app) sessionRevoke() *cobra.Command {
 		Short: "End a session, or all of a person's, with what was issued in it",
 		Args:  atMost(1),
 	}
-	user := c.Flags().String("user", "", "end all sessions of this person")
+	user := c.Flags().String("user", "", "end all sessions of this person; with SID, that one if it is theirs")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var id idp.ID
 		switch {
-		case (*user == "") == (len(args) == 0):
-			return usage("%s needs either SID or --user", cmd.CommandPath())
+		case *user == "" && len(args) == 0:
+			return usage("%s needs SID, --user or both", cmd.CommandPath())
+		case *user == "" && a.endpoint != "":
+			return usage("%s needs --user with --endpoint", cmd.CommandPath())
 		case len(args) == 1:
 			var err error
 			if id, err = idp.ParseID(args[0]); err != nil {
 				return usage("%q is no sid: idp session list USER shows them", args[0])
 			}
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			if *user == "" {
-				if err := d.admin.EndSession(ctx, id); err != nil {
+		return a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			if len(args) == 1 {
+				end := func() error { return o.EndSessionOf(ctx, *user, id) }
+				if *user == "" {
+					end = func() error { return o.local.admin.EndSession(ctx, id) }
+				}
+				if err := end(); err != nil {
 					return err
 				}
 				a.say("session %s ended", id)
 				return nil
 			}
-			n, err := d.admin.EndSessions(ctx, *user)
+			n, err := o.EndSessions(ctx, *user)
 			if err != nil {
 				return err
 			}

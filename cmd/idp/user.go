@@ -146,8 +146,11 @@ func addAttributeFlags(cmd *cobra.Command) attributeFlags {
 }
 
 // read returns what the flags change: null for what they take away.
-func (f attributeFlags) read(a *app, d *database) (idp.Attributes, error) {
+func (f attributeFlags) read(a *app, o *objects) (idp.Attributes, error) {
 	changes := idp.Attributes{}
+	if len(*f.pairs) > 0 && o.local == nil {
+		return nil, usage("--attribute needs the schema, which lies where the server is: with --endpoint, use --attributes-file")
+	}
 	if *f.file != "" {
 		raw, err := a.readInput(*f.file)
 		if err != nil {
@@ -165,7 +168,7 @@ func (f attributeFlags) read(a *app, d *database) (idp.Attributes, error) {
 		case typed == "":
 			changes[name] = json.RawMessage("null")
 		default:
-			value, err := d.attributes.Parse(name, typed)
+			value, err := o.local.attributes.Parse(name, typed)
 			if err != nil {
 				return nil, err
 			}
@@ -186,22 +189,22 @@ func address(p *idp.Profile) *idp.Address {
 }
 
 func (a *app) userCommand() *cobra.Command {
-	return noun("user", "People who can sign in",
-		a.userCreate(), a.userImport(), a.userList(), a.userGet(), a.userUpdate(), a.userSetPassword(),
-		a.userInvite(), a.userLink(),
+	return noun("user", "People who can sign in", append(anywhere(
+		a.userCreate(), a.userList(), a.userGet(), a.userUpdate(), a.userSetPassword(),
 		a.userVerb("reset-factors", "Take a person's passkeys, authenticators and recovery codes away and end their sessions",
-			"has no passkey, authenticator app or recovery code any more; their sessions have ended", (*admin.Service).ResetFactors),
-		a.userVerb("remove-picture", "Take away the picture that a person uploaded", "has no uploaded picture any more", (*admin.Service).RemovePicture),
-		a.userVerb("disable", "Refuse a person from now on and end what was issued", "disabled", (*admin.Service).DisableUser),
+			"has no passkey, authenticator app or recovery code any more; their sessions have ended", userObjects.ResetFactors),
+		a.userVerb("remove-picture", "Take away the picture that a person uploaded", "has no uploaded picture any more", userObjects.RemovePicture),
+		a.userVerb("disable", "Refuse a person from now on and end what was issued", "disabled", userObjects.DisableUser),
 		a.userVerb("lock", "Refuse a person until they chose a new password by a link, and end what was issued", "locked: until a new password is chosen by a link",
-			(*admin.Service).LockUser),
-		a.userVerb("enable", "Let a disabled or locked person in again", "enabled", (*admin.Service).EnableUser),
-		a.userVerb("delete", "Delete a person's account", "deleted", (*admin.Service).DeleteUser))
+			userObjects.LockUser),
+		a.userVerb("enable", "Let a disabled or locked person in again", "enabled", userObjects.EnableUser),
+		a.userVerb("delete", "Delete a person's account", "deleted", userObjects.DeleteUser)),
+		a.userInvite(), a.userLink())...)
 }
 
-func (a *app) userVerb(verb, short, done string, do func(*admin.Service, context.Context, string) error) *cobra.Command {
-	return a.actionOn("user", "USER", verb, short, done, func(ctx context.Context, d *database, id string) error {
-		return do(d.admin, ctx, id)
+func (a *app) userVerb(verb, short, done string, do func(userObjects, context.Context, string) error) *cobra.Command {
+	return a.actionOn("user", "USER", verb, short, done, func(ctx context.Context, o *objects, id string) error {
+		return do(o, ctx, id)
 	})
 }
 
@@ -261,13 +264,13 @@ func (a *app) userCreate() *cobra.Command {
 		if in.PasswordHash, err = imported.read(a); err != nil {
 			return err
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			changes, err := attributes.read(a, d)
+		return a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
+			changes, err := attributes.read(a, o)
 			if err != nil {
 				return err
 			}
 			in.Attributes = idp.Attributes{}.With(changes)
-			u, err := d.admin.CreateUser(ctx, in)
+			u, err := o.CreateUser(ctx, in)
 			if err != nil {
 				return err
 			}
@@ -288,23 +291,16 @@ func (a *app) userList() *cobra.Command {
 		Use:   "list",
 		Short: "List all people",
 		Args:  exactly(),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
+		RunE: a.withObjects(func(ctx context.Context, o *objects, _ []string) error {
 			var views []userView
-			for after := ""; ; {
-				page, err := d.admin.Users(ctx, after, 1000)
-				if err != nil {
-					return err
-				}
-				for _, u := range page {
-					if leaving && u.DeletionRequestedAt.IsZero() {
-						continue
-					}
+			users, err := o.AllUsers(ctx)
+			if err != nil {
+				return err
+			}
+			for _, u := range users {
+				if !leaving || !u.DeletionRequestedAt.IsZero() {
 					views = append(views, viewUser(u))
 				}
-				if len(page) < 1000 {
-					break
-				}
-				after = page[len(page)-1].Username
 			}
 			return showList(a, views, func(v userView) string { return v.Sub },
 				"There are no users yet. Create one: idp user create --help", func(t *table) {
@@ -325,29 +321,29 @@ func (a *app) userGet() *cobra.Command {
 		Use:   "get USER",
 		Short: "Show one person, by user name or sub",
 		Args:  exactly("USER"),
-		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			u, err := d.admin.User(ctx, args[0])
+		RunE: a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			u, err := o.User(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			m, err := d.admin.Memberships(ctx, u.ID)
+			m, err := o.Memberships(ctx, u.ID)
 			if err != nil {
 				return err
 			}
-			roles, err := d.admin.Roles(ctx)
+			roles, err := o.Roles(ctx)
 			if err != nil {
 				return err
 			}
-			factors, err := d.admin.Factors(ctx, u.ID)
+			factors, err := o.Factors(ctx, u.ID)
 			if err != nil {
 				return err
 			}
 			v := viewUser(u)
 			if !u.PictureID.IsZero() {
-				v.UploadedPicture = d.issuer + "/pictures/" + u.PictureID.String()
+				v.UploadedPicture = o.issuer + "/pictures/" + u.PictureID.String()
 			}
-			for _, fault := range d.attributes.Faults(u.Attributes) {
-				v.AttributeFaults = append(v.AttributeFaults, fault.Error())
+			if v.AttributeFaults, err = o.AttributeFaults(ctx, u.ID); err != nil {
+				return err
 			}
 			v.Factors = viewFactors(factors)
 			v.Groups, v.Roles = m.Groups, m.EffectiveRoles(roles)
@@ -367,12 +363,12 @@ func (a *app) userUpdate() *cobra.Command {
 	flags := profileFlags(c)
 	attributes := addAttributeFlags(c)
 	username := c.Flags().String("username", "", "another user name")
-	c.RunE = a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-		changes, err := attributes.read(a, d)
+	c.RunE = a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+		changes, err := attributes.read(a, o)
 		if err != nil {
 			return err
 		}
-		u, err := d.admin.UpdateUser(ctx, args[0], func(change *admin.UserChange) {
+		u, err := o.UpdateUser(ctx, args[0], func(change *admin.UserChange) {
 			_ = flags.apply(&change.Profile) // texts and truths cannot fail
 			if *username != "" {
 				change.Username = *username
@@ -405,12 +401,12 @@ func (a *app) userSetPassword() *cobra.Command {
 		if text == "" {
 			return usage("%s needs --password-stdin, --password-file or --generate-password", cmd.CommandPath())
 		}
-		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			u, err := d.admin.User(ctx, args[0])
+		return a.withObjects(func(ctx context.Context, o *objects, args []string) error {
+			u, err := o.User(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			if err := d.admin.SetPassword(ctx, u.ID, text); err != nil {
+			if err := o.SetPassword(ctx, u.ID, text); err != nil {
 				return err
 			}
 			v := struct {
@@ -455,7 +451,7 @@ func (a *app) userInvite() *cobra.Command {
 		if err := flags.apply(&in.Profile); err != nil {
 			return err
 		}
-		changes, err := attributes.read(a, d)
+		changes, err := attributes.read(a, d.objects())
 		if err != nil {
 			return err
 		}
