@@ -127,6 +127,7 @@ type ConsoleSearch struct {
 	Fields []ConsoleField
 	More   []ConsoleField // shown when asked for, or when one of them is filled in
 	Active bool           // something is narrowed
+	Submit string         // what the button says; empty is Search
 }
 
 // Deep reports whether something is narrowed by what is not shown at first.

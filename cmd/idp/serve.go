@@ -295,7 +295,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		tracer = d.tracing
 	}
 	screens := console.New(console.Config{
-		Issuer: cfg.Issuer, Door: browser, Frame: browser, Admin: d.admin, Directory: d.directory, Preview: protocol, Now: d.now,
+		Issuer: cfg.Issuer, Door: browser, Frame: browser, Admin: d.admin, Directory: d.directory, Preview: protocol, Counter: d.store, Status: n.consoleStatus, Now: d.now,
 
 		Line: audit.Line,
 	})

@@ -132,6 +132,7 @@ func (v *visit) clientPage(c *idp.Client, tab string) web.ConsolePage {
 		add("Claims", "claims")
 	}
 	add("Snippets", "snippets")
+	add("Score", "score")
 	add("Try it", "try")
 	add("JSON", "json")
 	return p

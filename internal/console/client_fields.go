@@ -169,6 +169,19 @@ func apiScopes(v *visit, options []web.ConsoleOption) ([]web.ConsoleOption, erro
 	return options, err
 }
 
+// The wizard does not offer what the API of this server is for: few need it, and
+// those find it among all fields.
+
+func scopesOfOthers(v *visit) ([]web.ConsoleOption, error) {
+	all, err := scopes(v)
+	return slices.DeleteFunc(all, func(o web.ConsoleOption) bool { return idp.IsAdminScope(o.Value) }), err
+}
+
+func audiencesOfOthers(v *visit) ([]web.ConsoleOption, error) {
+	all, err := audiences(v)
+	return slices.DeleteFunc(all, func(o web.ConsoleOption) bool { return o.Value == idp.AdminAudience(v.console.Issuer) }), err
+}
+
 func groups(v *visit) ([]web.ConsoleOption, error) {
 	all, err := v.admin.Groups(v.Context())
 	var options []web.ConsoleOption
@@ -186,11 +199,15 @@ var (
 		func(m *metadata) *[]string { return &m.RedirectURIs })
 	afterLogoutField = linesField("post_logout_redirect_uris", "Redirect URIs after signing out", "Where people may come back to after signing out, one per line.",
 		func(m *metadata) *[]string { return &m.PostLogoutRedirectURIs })
-	audienceField = ticksField("audience", "APIs", "Whose tokens it may ask for.", func(m *metadata) *[]string { return &m.Audience }, audiences)
+	audienceField = audienceOf(audiences)
 	skipField     = tickField("skip_consent", "It is our own: people are not asked for consent", "Only where the redirect proves that it is this application that asks.",
 		func(m *metadata) *bool { return &m.SkipConsent })
 	groupsField = ticksField("allowed_groups", "Who may sign in", "Members of these groups; none ticked is everybody.", func(m *metadata) *[]string { return &m.AllowedGroups }, groups)
 )
+
+func audienceOf(options func(*visit) ([]web.ConsoleOption, error)) clientField {
+	return ticksField("audience", "APIs", "Whose tokens it may ask for.", func(m *metadata) *[]string { return &m.Audience }, options)
+}
 
 // scopeField is the scopes, which are one text in the metadata.
 func scopeField(options func(*visit) ([]web.ConsoleOption, error)) clientField {
@@ -256,7 +273,7 @@ type clientGroup struct {
 // clientGroups are all fields of a client.
 func clientGroups() []clientGroup {
 	return []clientGroup{
-		{fields: []clientField{nameField, redirectField, afterLogoutField, scopeField(scopes), audienceField, groupsField, skipField}},
+		{fields: []clientField{nameField, redirectField, afterLogoutField, audienceField, scopeField(scopes), groupsField, skipField}},
 		{title: "How it proves who it is", folded: true, fields: []clientField{
 			choiceField("token_endpoint_auth_method", "Authentication", "", func(m *metadata) *string { return &m.TokenEndpointAuthMethod },
 				choices(idp.AuthClientSecretBasic, idp.AuthClientSecretPost, idp.AuthPrivateKeyJWT, idp.AuthClientSecretJWT, idp.AuthNone)...),

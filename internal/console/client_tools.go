@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
+	"idp/internal/admin"
 	"idp/internal/idp"
 	"idp/internal/snippets"
 	"idp/web"
@@ -29,28 +31,23 @@ func showClaims(v *visit) error {
 		options = append(options, web.ConsoleOption{Value: a, Label: a})
 	}
 	t := web.ConsoleTable{ID: "person", Lead: "What it would be told of somebody who signs in and allows everything. Nothing is issued by looking.", Search: &web.ConsoleSearch{
-		To: clientPath(c.ClientID) + "/claims", Fields: []web.ConsoleField{
+		Submit: "Show", To: clientPath(c.ClientID) + "/claims", Fields: []web.ConsoleField{
 			{Name: "user", Label: "User name", Value: person, Kind: web.FieldSearch},
 			{Name: "audience", Label: "For the API", Value: audience, Kind: web.FieldSelect, Options: options},
 		},
 	}}
 	if person == "" {
 		person = v.who.User.ID
-		t.Empty = "Shown for yourself."
 	}
 	u, err := v.admin.User(v.Context(), person)
 	if errors.Is(err, idp.ErrNotFound) {
-		t.Empty = "There is nobody of that name."
-		p.Parts = []web.ConsolePart{t}
+		p.Parts = []web.ConsolePart{t, web.ConsoleNotice{Tone: "warn", Text: "There is nobody of that name."}}
 		return v.show(p)
 	}
 	if err != nil {
 		return err
 	}
-	if t.Empty == "" {
-		t.Empty = "Shown for " + u.DisplayName() + "."
-	}
-	p.Parts = []web.ConsolePart{t}
+	p.Parts = []web.ConsolePart{t, web.ConsoleNotice{ID: "shown", Text: "Shown for " + u.DisplayName() + "."}}
 	m, err := v.admin.Memberships(v.Context(), u.ID)
 	if err != nil {
 		return err
@@ -115,11 +112,12 @@ func showSnippets(v *visit) error {
 	}
 	s := all[chosen]
 	p.Parts = []web.ConsolePart{web.ConsoleTable{
-		ID: "stack", Lead: "The secret is taken from the environment (" + snippets.SecretVariable + "), and stands in none of these.", Empty: s.Trap,
-		Search: &web.ConsoleSearch{To: clientPath(c.ClientID) + "/snippets", Fields: []web.ConsoleField{
+		ID: "stack", Lead: "The secret is taken from the environment (" + snippets.SecretVariable + "), and stands in none of these.",
+		Search: &web.ConsoleSearch{Submit: "Show", To: clientPath(c.ClientID) + "/snippets", Fields: []web.ConsoleField{
 			{Name: "stack", Label: "Stack", Kind: web.FieldSelect, Value: s.Stack, Options: options},
 		}},
 	}}
+	p.Parts = append(p.Parts, web.ConsoleNotice{ID: "trap", Text: s.Trap})
 	for _, problem := range s.Problems {
 		p.Parts = append(p.Parts, web.ConsoleNotice{Tone: "warn", Text: problem})
 	}
@@ -127,4 +125,46 @@ func showSnippets(v *visit) error {
 		p.Parts = append(p.Parts, web.ConsoleCode{ID: "file-" + string(rune('a'+i)), Title: f.Name, Text: f.Text})
 	}
 	return v.show(p)
+}
+
+// showScore judges the client, and offers to make what is wrong right.
+func showScore(v *visit) error {
+	c, err := v.client()
+	if err != nil {
+		return err
+	}
+	score, err := v.admin.ScoreClient(v.Context(), c.ClientID)
+	if err != nil {
+		return err
+	}
+	p := v.clientPage(&c, "score")
+	list := web.ConsoleChecks{
+		ID: "findings", Title: "Grade " + score.Grade + ", " + strconv.Itoa(score.Score) + " of 100",
+		Lead: "Judged by RFC 9700, OAuth 2.1 and RFC 8252. What is applied is saved at once.",
+	}
+	for _, f := range score.Findings {
+		check := web.ConsoleCheck{Title: f.Sentence, Text: strings.TrimSpace(strings.Join(f.Concerns, " ") + " " + f.Mind), Word: map[admin.Severity]string{
+			admin.SeverityHigh: "High", admin.SeverityMedium: "Medium", admin.SeverityLow: "Low", admin.SeverityAdvice: "Advice",
+		}[f.Severity]}
+		check.Tone = map[admin.Severity]string{admin.SeverityHigh: "bad", admin.SeverityMedium: "warn", admin.SeverityLow: "warn"}[f.Severity]
+		check.Text = strings.TrimSpace(check.Text + " " + f.Reference + ".")
+		if len(f.Fix) > 0 {
+			check.Fix = &web.ConsoleButton{
+				Title: "Apply the fix", Label: "Apply the fix: " + f.Sentence, To: clientPath(c.ClientID) + "/score", Fields: []web.Field{{Name: "finding", Value: f.ID}},
+			}
+		}
+		list.Checks = append(list.Checks, check)
+	}
+	if len(list.Checks) == 0 {
+		list.Checks = []web.ConsoleCheck{{Tone: "good", Word: "Good", Title: "There is nothing to do better."}}
+	}
+	p.Parts = []web.ConsolePart{list}
+	return v.show(p)
+}
+
+func applyFix(v *visit) error {
+	if _, err := v.admin.FixClient(v.Context(), v.PathValue("client_id"), v.form.Get("finding")); err != nil {
+		return err
+	}
+	return v.see(clientPath(v.PathValue("client_id"))+"/score", "saved")
 }

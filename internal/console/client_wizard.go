@@ -24,7 +24,7 @@ const signInScopes = "openid profile email"
 // wizardKinds are the sorts of applications that the wizard knows.
 func wizardKinds() []kind {
 	person := []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken}
-	signIn := []clientField{nameField, redirectField, afterLogoutField, scopeField(scopes), audienceField, skipField}
+	signIn := []clientField{nameField, redirectField, afterLogoutField, audienceOf(audiencesOfOthers), scopeField(scopesOfOthers), skipField}
 	return []kind{
 		{
 			"web", "Web application", "It runs on a server, and keeps a secret there.", "Such as https://app.example.com/callback.",

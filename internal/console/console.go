@@ -51,7 +51,10 @@ type Config struct {
 	Admin     *admin.Service
 	Directory Directory
 	Preview   Preview
-	Now       func() time.Time
+	Counter   Counter
+	// Status asks how the server does.
+	Status func(context.Context) Status
+	Now    func() time.Time
 
 	Line func(idp.Event) []byte // as which an event is exported; audit.Line
 }
@@ -99,6 +102,7 @@ func table() map[string]page {
 		"/console/clients/{client_id}/logo":     {show: showClientLogo, act: saveClientLogo, files: admin.MaxLogo + 16<<10},
 		"/console/clients/{client_id}/revoke":   {show: askRevokeClient, act: revokeClient, dangerous: true},
 		"/console/clients/{client_id}/rotate":   {show: askRotate, act: rotateSecret, dangerous: true},
+		"/console/clients/{client_id}/score":    {show: showScore, act: applyFix},
 		"/console/clients/{client_id}/secrets":  {show: showClientSecrets},
 		"/console/clients/{client_id}/settings": {show: showClientSettings, act: saveClientSettings},
 		"/console/clients/{client_id}/snippets": {show: showSnippets},

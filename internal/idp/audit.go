@@ -100,3 +100,12 @@ func (k EventKind) Refused() bool {
 	}
 	return false
 }
+
+// EventCount is how many events of a kind there were on one day, for one client
+// or for none.
+type EventCount struct {
+	OccurredOn Day
+	Kind       EventKind
+	ClientID   string
+	Count      int64
+}

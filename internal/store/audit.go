@@ -219,3 +219,26 @@ func parseDetail(text string) (map[string]string, error) {
 	}
 	return detail, nil
 }
+
+// The limit bounds the work on a busy server.
+const countEvents = `
+SELECT occurred_on, kind, client_id, count(*)
+FROM (SELECT occurred_on, kind, client_id FROM audit_events WHERE event_id > $1 AND occurred_on >= $2 ORDER BY event_id DESC LIMIT $3) e
+WHERE kind IN ('login.succeeded', 'login.failed', 'login.throttled', 'client.auth_failed', 'token.refused', 'authz.rejected', 'authz.refused')
+GROUP BY occurred_on, kind, client_id`
+
+// CountEvents counts, among the newest limit events since then, how sign-ins
+// ended and what clients were refused.
+func (s *Store) CountEvents(ctx context.Context, since time.Time, limit int) ([]idp.EventCount, error) {
+	var counts []idp.EventCount
+	first := idp.FirstID(since)
+	err := s.port.query(ctx, func(r row) error {
+		var c idp.EventCount
+		if err := r.Scan(&c.OccurredOn, &c.Kind, &c.ClientID, &c.Count); err != nil {
+			return err
+		}
+		counts = append(counts, c)
+		return nil
+	}, countEvents, first[:], idp.DayOf(since), limit)
+	return counts, err
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
@@ -256,7 +257,7 @@ func TestConsole_Wizard(t *testing.T) {
 			if !c.Public {
 				c.Secret = textOf(made.element(t, "client-secret"))
 			}
-			for _, page := range []string{"", "/settings", "/secrets", "/claims", "/snippets", "/try", "/json"} {
+			for _, page := range []string{"", "/settings", "/secrets", "/claims", "/snippets", "/score", "/try", "/json"} {
 				a := w.b.Get(t, "/console/clients/"+id+page)
 				if a.Status != http.StatusOK || c.Secret != "" && strings.Contains(a.Body, c.Secret) {
 					t.Errorf("%s%s: status %d, or the secret once more\n%s", kind, page, a.Status, a.Body)
@@ -350,6 +351,39 @@ func TestConsole_SameClientByEveryFace(t *testing.T) {
 	})
 }
 
+// The start page says what to do first, how the server does, and who is refused.
+func TestConsole_Home(t *testing.T) {
+	t.Parallel()
+	EachEngine(t, func(t *testing.T, engine string) {
+		w := newConsoleWorld(t, engine, nil)
+		first := w.b.Get(t, "/console")
+		for id, want := range map[string]string{"steps": "Register an application", "health": "Database and clock", "sign-ins": "Succeeded", "failing": "None was."} {
+			if got := textOf(first.element(t, id)); !strings.Contains(got, want) {
+				t.Errorf("%s lacks %q:\n%s", id, want, got)
+			}
+		}
+		app := w.WebClient(t)
+		Settle()
+		stranger := w.NewBrowser(t)
+		stranger.Login(t, stranger.Get(t, "/login"), w.employee.Username, "wrong")
+		app.Secret = "wrong"
+		w.Post(t, "/oauth2/token", app, url.Values{"grant_type": {"client_credentials"}})
+		var page *Answer
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) { // rows follow what they tell of
+			page = w.b.Get(t, "/console")
+			if strings.Contains(textOf(page.element(t, "failing")), app.ID) && strings.Contains(page.Body, `width="100"`) {
+				break
+			}
+		}
+		if !strings.Contains(textOf(page.element(t, "failing")), app.ID) {
+			t.Errorf("a client that is refused is not named:\n%s", textOf(page.element(t, "failing")))
+		}
+		if got := textOf(page.element(t, "steps")); strings.Contains(got, "So that people can sign in somewhere.") {
+			t.Errorf("the step is still to do:\n%s", got)
+		}
+	})
+}
+
 // A client's pages change it, by the service's own rules.
 func TestConsole_Client(t *testing.T) {
 	t.Parallel()
@@ -388,6 +422,16 @@ func TestConsole_Client(t *testing.T) {
 			if a.Status != http.StatusUnprocessableEntity || !a.HasID("settings-"+field+"-problem") {
 				t.Errorf("%s %q: status %d", field, bad, a.Status)
 			}
+		}
+
+		// What is wrong with it is put right by one button.
+		if !w.b.Get(t, at+"/score").HasID("findings") {
+			t.Error("it is not judged")
+		}
+		fix := Form{Action: at + "/score", Fields: url.Values{"flow": settings.Form(t, "settings").Fields["flow"], "finding": {"requests_in_urls"}}}
+		wantPage(t, w.b.Submit(t, settings, fix, nil), http.StatusOK, "/score")
+		if a := w.b.Submit(t, settings, fix, nil); a.Status != http.StatusNotFound {
+			t.Errorf("a finding that is gone: status %d", a.Status)
 		}
 
 		// JSON replaces all, and nothing that is the server's to say.
