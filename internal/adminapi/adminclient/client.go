@@ -414,6 +414,51 @@ func (e ClientWithSecretTokenEndpointAuthMethod) Valid() bool {
 	}
 }
 
+// Defines values for ExplainedStepOutcome.
+const (
+	ExplainedStepOutcomeAsked  ExplainedStepOutcome = "asked"
+	ExplainedStepOutcomeFailed ExplainedStepOutcome = "failed"
+	ExplainedStepOutcomePassed ExplainedStepOutcome = "passed"
+)
+
+// Valid indicates whether the value is a known member of the ExplainedStepOutcome enum.
+func (e ExplainedStepOutcome) Valid() bool {
+	switch e {
+	case ExplainedStepOutcomeAsked:
+		return true
+	case ExplainedStepOutcomeFailed:
+		return true
+	case ExplainedStepOutcomePassed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExplanationResult.
+const (
+	ExplanationResultAsked   ExplanationResult = "asked"
+	ExplanationResultDone    ExplanationResult = "done"
+	ExplanationResultIssued  ExplanationResult = "issued"
+	ExplanationResultRefused ExplanationResult = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ExplanationResult enum.
+func (e ExplanationResult) Valid() bool {
+	switch e {
+	case ExplanationResultAsked:
+		return true
+	case ExplanationResultDone:
+		return true
+	case ExplanationResultIssued:
+		return true
+	case ExplanationResultRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for JSONPatchOp.
 const (
 	Add     JSONPatchOp = "add"
@@ -1123,6 +1168,62 @@ type Event struct {
 	UserID     *string            `json:"user_id,omitempty"`
 }
 
+// ExplainedStep defines model for ExplainedStep.
+type ExplainedStep struct {
+	// Facts What it was decided on.
+	Facts []struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+	} `json:"facts"`
+
+	// Hint What would change the outcome; only of what did not pass.
+	Hint    *string              `json:"hint,omitempty"`
+	Outcome ExplainedStepOutcome `json:"outcome"`
+
+	// Reference Where the rule is written.
+	Reference string `json:"reference"`
+
+	// Rule The stable name of the rule.
+	Rule string `json:"rule"`
+
+	// Sentence What the rule demands.
+	Sentence string `json:"sentence"`
+}
+
+// ExplainedStepOutcome defines model for ExplainedStep.Outcome.
+type ExplainedStepOutcome string
+
+// Explanation defines model for Explanation.
+type Explanation struct {
+	At       time.Time `json:"at"`
+	ClientID *string   `json:"client_id,omitempty"`
+
+	// Endpoint The route
+	Endpoint string `json:"endpoint"`
+
+	// Error The error code that was answered, shown or logged.
+	Error     *string `json:"error,omitempty"`
+	GrantType *string `json:"grant_type,omitempty"`
+
+	// Issued The kinds of codes and tokens that were handed out, with spaces between.
+	Issued    *string `json:"issued,omitempty"`
+	RequestID string  `json:"request_id"`
+
+	// Result asked is for a person who was led to a page.
+	Result ExplanationResult `json:"result"`
+
+	// Status The status of the HTTP answer.
+	Status int             `json:"status"`
+	Steps  []ExplainedStep `json:"steps"`
+
+	// Summary One sentence.
+	Summary string  `json:"summary"`
+	UserID  *string `json:"user_id,omitempty"`
+}
+
+// ExplanationResult asked is for a person who was led to a page.
+type ExplanationResult string
+
 // Factor defines model for Factor.
 type Factor struct {
 	// Aaguid The model of a passkey's authenticator, where it tells.
@@ -1441,6 +1542,9 @@ type PageSize = int
 
 // PageToken defines model for page_token.
 type PageToken = string
+
+// RequestID defines model for request_id.
+type RequestID = string
 
 // RoleParameter defines model for role.
 type RoleParameter = string
@@ -2420,6 +2524,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /admin/sign-in-rules/{rule} (the `ReplaceSignInRule` operationId).
 	ReplaceSignInRule(ctx context.Context, rule Rule, params *ReplaceSignInRuleParams, body ReplaceSignInRuleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExplainRequest Say how a request was decided, by which rules, and what would change the outcome
+	//
+	// Requests to the authorization, token and sign-in endpoints are kept for as long as traces.retention says. What went well is told in brief; what did not, with what helps.
+	//
+	// Corresponds with GET /admin/traces/{request_id} (the `ExplainRequest` operationId).
+	ExplainRequest(ctx context.Context, requestID RequestID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUsers List users
 	//
@@ -3590,6 +3701,23 @@ func (c *API) ReplaceSignInRuleWithBody(ctx context.Context, rule Rule, params *
 // Corresponds with PUT /admin/sign-in-rules/{rule} (the `ReplaceSignInRule` operationId).
 func (c *API) ReplaceSignInRule(ctx context.Context, rule Rule, params *ReplaceSignInRuleParams, body ReplaceSignInRuleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplaceSignInRuleRequest(c.Server, rule, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExplainRequest Say how a request was decided, by which rules, and what would change the outcome
+//
+// Requests to the authorization, token and sign-in endpoints are kept for as long as traces.retention says. What went well is told in brief; what did not, with what helps.
+//
+// Corresponds with GET /admin/traces/{request_id} (the `ExplainRequest` operationId).
+func (c *API) ExplainRequest(ctx context.Context, requestID RequestID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExplainRequestRequest(c.Server, requestID)
 	if err != nil {
 		return nil, err
 	}
@@ -6320,6 +6448,40 @@ func NewReplaceSignInRuleRequestWithBody(server string, rule Rule, params *Repla
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewExplainRequestRequest constructs an http.Request for the ExplainRequest method
+func NewExplainRequestRequest(server string, requestID RequestID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "request_id", requestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/traces/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
