@@ -72,7 +72,7 @@ func startDev(t *testing.T, listen, demoListen string) (demonstration, time.Dura
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("idp dev ended with %v", err)
 		}
-		secrets := []string{"panic:", "idp_ac_", "idp_rt_", "idp_s_", "eyJ"} // the beginnings of codes, tokens and cookies
+		secrets := []string{"panic:", "idp_ac_", "idp_rt_", "idp_s_", "eyJhbGciOi"} // the beginnings of codes, tokens and cookies
 		for _, u := range d.Users {
 			secrets = append(secrets, u.Password)
 		}
