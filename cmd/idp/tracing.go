@@ -10,7 +10,7 @@ import (
 )
 
 // flushPatience is how long a stop waits for the last spans to be taken.
-const flushPatience = 3 * time.Second
+const flushPatience = 5 * time.Second
 
 // traced has a server's work followed where the environment asks for it, and
 // returns the log with the traces in it. What stop flushes is flushed last.

@@ -91,7 +91,7 @@ func newPebble(t *testing.T, port string) *pebble {
 func (n *Node) serial(t *testing.T) string {
 	t.Helper()
 	var err error
-	for range 400 {
+	for range 1200 {
 		var conn *tls.Conn
 		if conn, err = tls.Dial("tcp", n.Addr, &tls.Config{ServerName: "id.example.test", RootCAs: n.roots}); err == nil {
 			defer conn.Close()

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io/fs"
 	"net"
@@ -365,6 +367,42 @@ func TestReload(t *testing.T) {
 	n.waitForLog(t, "reloaded log level, TLS certificate and schema of attributes")
 	n.document(t, "/.well-known/jwks.json")
 	eventually(t, "a request in the log", []*Node{n}, func(*Node) bool { return requests() > before })
+}
+
+// SIGHUP takes up the certificate that is in the files by then, for new
+// connections.
+func TestReloadCertificate(t *testing.T) {
+	t.Parallel()
+	inst := Install(t, "sqlite", nil)
+	old, renewed := newAuthority(t), newAuthority(t)
+	inst.overTLS(t, old)
+	n := inst.Start(t)
+	served := func() []byte {
+		t.Helper()
+		conn, err := tls.Dial("tcp", n.Addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // which it is, is what is asked
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].Raw
+	}
+	if !bytes.Equal(served(), old.leaf.Certificate[0]) {
+		t.Fatal("another certificate is served")
+	}
+	files := [2]string{inst.env["IDP_TLS_CERT"], inst.env["IDP_TLS_KEY"]}
+	inst.overTLS(t, renewed)
+	for i, setting := range [2]string{"IDP_TLS_CERT", "IDP_TLS_KEY"} {
+		if err := os.Rename(inst.env[setting], files[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	n.waitForLog(t, "reloaded log level, TLS certificate")
+	if !bytes.Equal(served(), renewed.leaf.Certificate[0]) {
+		t.Error("the old certificate is still served")
+	}
 }
 
 // The health check's exit code is what a container runtime acts on.
