@@ -297,7 +297,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	screens := console.New(console.Config{
 		Issuer: cfg.Issuer, Door: browser, Frame: browser, Admin: d.admin, Directory: d.directory, Preview: protocol, Counter: d.store, Status: n.consoleStatus, Now: d.now,
 
-		Line: audit.Line,
+		Line: audit.Line, Keys: d.keyring, Setting: cfg.settings(), RotateEvery: cfg.Keys.RotateEvery.std(), PublishAhead: cfg.Keys.PublishAhead.std(),
 	})
 
 	var kept server.Decisions

@@ -56,7 +56,11 @@ type Config struct {
 	Status func(context.Context) Status
 	Now    func() time.Time
 
-	Line func(idp.Event) []byte // as which an event is exported; audit.Line
+	Line    func(idp.Event) []byte // as which an event is exported; audit.Line
+	Keys    Keys
+	Setting func(key string) Setting // what is configured
+	// RotateEvery and PublishAhead are how keys change by themselves.
+	RotateEvery, PublishAhead time.Duration
 }
 
 // Preview is what a client would be told of somebody who signs in to it for an
@@ -113,6 +117,16 @@ func table() map[string]page {
 		"/console/audit":            {show: listEvents},
 		"/console/audit/{event_id}": {show: showEvent},
 		"/console/audit-export":     {show: exportEvents},
+
+		"/console/keys":              {show: listKeys},
+		"/console/keys/{kid}":        {show: showKey},
+		"/console/keys/{kid}/retire": {show: askRetireKey, act: retireKey, dangerous: true},
+		"/console/rotate-keys":       {show: askRotateKeys, act: rotateKeys, dangerous: true},
+
+		"/console/new-sign-in-rule":            {show: askNewRule, act: addRule, dangerous: true},
+		"/console/sign-in-rules":               {show: listRules},
+		"/console/sign-in-rules/{rule}":        {show: askRule, act: saveRule, dangerous: true},
+		"/console/sign-in-rules/{rule}/delete": {show: askDeleteRule, act: deleteRule, dangerous: true},
 	}
 }
 

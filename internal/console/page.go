@@ -33,6 +33,7 @@ type visit struct {
 var sections = []web.ConsoleSection{
 	{Links: []web.ConsoleLink{{Title: "Home", To: "/console"}}},
 	{Title: "Applications", Links: []web.ConsoleLink{{Title: "Clients", To: "/console/clients"}}},
+	{Title: "This server", Links: []web.ConsoleLink{{Title: "Sign-in policy", To: "/console/sign-in-rules"}, {Title: "Signing keys", To: "/console/keys"}}},
 	{Title: "What happened", Links: []web.ConsoleLink{{Title: "Audit", To: "/console/audit"}}},
 }
 
@@ -40,6 +41,9 @@ var sections = []web.ConsoleSection{
 var done = map[string]string{
 	"saved":   "Saved.",
 	"deleted": "Deleted.",
+
+	"retired": "The key is retired.",
+	"rotated": "There are new keys.",
 	"ended":   "Ended.",
 }
 
