@@ -173,11 +173,18 @@ func (a *app) auditVerify() *cobra.Command {
 		Args:    exactly(),
 	}
 	kept := c.Flags().String("checkpoint", "", "file with a checkpoint that was kept elsewhere (- for stdin)")
+	since := c.Flags().String("kept-since", "", "rows from before then may have been let go: when audit.retention was raised, how far back they were kept at that time")
 	key := c.Flags().String("key", "", "the log's public key, instead of the one that follows from the master key")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
+		from, err := parseWhen("--kept-since", *since, a.Now())
+		if err != nil {
+			return err
+		}
+		if from.After(a.Now()) {
+			return usage("--kept-since %s: is in the future", *since)
+		}
 		var note []byte
 		if *kept != "" {
-			var err error
 			if note, err = a.readInput(*kept); err != nil {
 				return err
 			}
@@ -188,7 +195,7 @@ func (a *app) auditVerify() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.verifyAudit(ctx, d.cfg, d.store, verifierKey, string(note))
+				return a.verifyAudit(ctx, d.cfg, d.store, verifierKey, string(note), from)
 			})(cmd, args)
 		}
 		// Whoever has a copy of the database alone can verify it.
@@ -201,18 +208,18 @@ func (a *app) auditVerify() *cobra.Command {
 			return err
 		}
 		defer s.Close()
-		return a.verifyAudit(cmd.Context(), cfg, s, *key, string(note))
+		return a.verifyAudit(cmd.Context(), cfg, s, *key, string(note), from)
 	}
 	a.outputFlags(c)
 	return c
 }
 
-func (a *app) verifyAudit(ctx context.Context, cfg *Config, s *store.Store, key, kept string) error {
+func (a *app) verifyAudit(ctx context.Context, cfg *Config, s *store.Store, key, kept string, since time.Time) error {
 	verifier, err := audit.NewVerifier(key)
 	if err != nil {
 		return usage("--key: must be what idp audit key printed")
 	}
-	c := audit.VerifyConfig{Store: s, Verifier: verifier}
+	c := audit.VerifyConfig{Store: s, Verifier: verifier, KeptSince: since}
 	if kept != "" {
 		checkpoint, err := verifier.Open(kept)
 		if err != nil {
@@ -222,7 +229,9 @@ func (a *app) verifyAudit(ctx context.Context, cfg *Config, s *store.Store, key,
 	}
 	if retention := cfg.Audit.Retention.std(); retention > 0 {
 		// Whole days are let go, by the day that an event says.
-		c.KeptSince = (idp.DayOf(a.Now().Add(-retention)) + 1).Time()
+		if day := (idp.DayOf(a.Now().Add(-retention)) + 1).Time(); day.After(since) {
+			c.KeptSince = day
+		}
 	}
 	r, err := audit.Verify(ctx, c)
 	if err != nil {
@@ -264,7 +273,7 @@ func (v auditReportView) people(t *table) {
 	}
 	t.row("The audit is what was sealed.")
 	t.field("rows", strconv.FormatInt(v.Rows, 10))
-	t.field("gone", some(v.Gone, "older than audit.retention"))
+	t.field("gone", some(v.Gone, "older than they have to be kept"))
 	t.field("not sealed yet", some(v.Unsealed, "younger than the last seal"))
 	t.field("sealed late", some(v.Late, "the first is "+v.FirstRow))
 	t.field("log", v.Origin)

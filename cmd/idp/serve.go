@@ -286,7 +286,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	}
 
 	api := adminapi.New(adminapi.Config{
-		Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Requests: d.store, Admin: d.admin, Keys: d.keyring,
+		Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Requests: d.store, Admin: d.admin, Keys: d.keyring, Reads: n.audit,
 		SessionIdle: cfg.Lifetimes.SessionIdle.std(), Now: d.now,
 	})
 

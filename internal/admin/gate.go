@@ -112,6 +112,14 @@ func (g *Gate) Arrived(ctx context.Context, kind idp.EventKind, target string) i
 	return with(g.rules.event(ctx, g.rules.now(), kind, target), "change", "imported")
 }
 
+// Read is the audit event of data about people that were read: which, and whose
+// if they are one person's.
+func (s *Service) Read(ctx context.Context, what, userID string) idp.Event {
+	e := s.event(ctx, s.now(), idp.EventAdminRead, what)
+	e.UserID = userID
+	return e
+}
+
 // Brought is the audit event of all that was taken from here, or brought here,
 // at once.
 func (s *Service) Brought(ctx context.Context, kind idp.EventKind, tables []string) idp.Event {

@@ -39,6 +39,7 @@ type Config struct {
 	Requests Requests
 	Admin    *admin.Service
 	Keys     Keys
+	Reads    Reads
 	// SessionIdle is how long a session lives that nobody uses.
 	SessionIdle time.Duration
 	Now         func() time.Time

@@ -1,12 +1,33 @@
 package adminapi
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
 
 	"idp/internal/idp"
 )
+
+// Reads keeps in the audit what is read; implemented by *audit.Recorder.
+type Reads interface {
+	// Record may fail; what it was to tell of must not be shown then.
+	Record(ctx context.Context, event idp.Event) error
+}
+
+// personal is an operation that shows data about people, which leaves an event.
+func personal(what string, do func(*call) (answer, error)) func(*call) (answer, error) {
+	return func(c *call) (answer, error) {
+		result, err := do(c)
+		if err != nil {
+			return answer{}, err
+		}
+		if err := c.api.Reads.Record(c.Context(), c.admin.Read(c.Context(), what, c.PathValue("user_id"))); err != nil {
+			return answer{}, err
+		}
+		return result, nil
+	}
+}
 
 // event is an audit event as the API shows it.
 type event struct {
@@ -24,7 +45,7 @@ type event struct {
 
 // AuditEvents answers /admin/audit-events.
 func (a *API) AuditEvents(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeAuditRead, listEvents}})
+	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeAuditRead, personal("audit-events", listEvents)}})
 }
 
 func listEvents(c *call) (answer, error) {

@@ -40,7 +40,7 @@ func (a *API) Group(w http.ResponseWriter, r *http.Request) {
 
 // GroupMembers answers /admin/groups/{group}/members.
 func (a *API) GroupMembers(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeGroupsRead, listMembers}})
+	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeGroupsRead, personal("members", listMembers)}})
 }
 
 // GroupMember answers /admin/groups/{group}/members/{user_id}.

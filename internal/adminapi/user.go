@@ -57,7 +57,7 @@ var ofTheServer = []string{"attribute_faults", "created_at", "deletion_due_at", 
 // Users answers /admin/users.
 func (a *API) Users(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet:  {idp.ScopeUsersRead, listUsers},
+		http.MethodGet:  {idp.ScopeUsersRead, personal("users", listUsers)},
 		http.MethodPost: {idp.ScopeUsers, createUser},
 	})
 }
@@ -65,7 +65,7 @@ func (a *API) Users(w http.ResponseWriter, r *http.Request) {
 // User answers /admin/users/{user_id}.
 func (a *API) User(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet:    {idp.ScopeUsersRead, getUser},
+		http.MethodGet:    {idp.ScopeUsersRead, personal("user", getUser)},
 		http.MethodPatch:  {idp.ScopeUsers, patchUser},
 		http.MethodDelete: {idp.ScopeUsers, deleteUser},
 	})
@@ -79,7 +79,7 @@ func (a *API) UserPassword(w http.ResponseWriter, r *http.Request) {
 // UserFactors answers /admin/users/{user_id}/factors.
 func (a *API) UserFactors(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet: {idp.ScopeUsersRead, getFactors},
+		http.MethodGet: {idp.ScopeUsersRead, personal("factors", getFactors)},
 		http.MethodDelete: {idp.ScopeUsers, func(c *call) (answer, error) {
 			return c.member(func(userID string) error { return c.admin.ResetFactors(c.Context(), userID) })
 		}},
@@ -96,7 +96,7 @@ func (a *API) UserPicture(w http.ResponseWriter, r *http.Request) {
 // UserSessions answers /admin/users/{user_id}/sessions.
 func (a *API) UserSessions(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, map[string]operation{
-		http.MethodGet: {idp.ScopeUsersRead, listSessions},
+		http.MethodGet: {idp.ScopeUsersRead, personal("sessions", listSessions)},
 		http.MethodDelete: {idp.ScopeUsers, func(c *call) (answer, error) {
 			return c.member(func(userID string) error {
 				_, err := c.admin.EndSessions(c.Context(), userID)
@@ -121,7 +121,7 @@ func (a *API) UserSession(w http.ResponseWriter, r *http.Request) {
 
 // UserConsents answers /admin/users/{user_id}/consents.
 func (a *API) UserConsents(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeUsersRead, listConsents}})
+	a.serve(w, r, map[string]operation{http.MethodGet: {idp.ScopeUsersRead, personal("consents", listConsents)}})
 }
 
 // UserConsent answers /admin/users/{user_id}/consents/{client_id}.

@@ -83,6 +83,7 @@ const (
 	EventMailShown             EventKind = "mail.shown"                  // an operator read a message
 	EventExported              EventKind = "database.exported"           // an operator took a copy of configuration and people
 	EventImported              EventKind = "database.imported"           // configuration and people were brought in
+	EventAdminRead             EventKind = "admin.read"                  // data about people was read through the admin API
 )
 
 // Event is one row of the audit: who did what to whom, when, and how it ended.

@@ -81,6 +81,40 @@ func TestAdminAPI_PeopleAndAPIs(t *testing.T) {
 			}
 		})
 
+		// Who reads data about people is in the audit, before it is shown; reading
+		// what is configured is not.
+		t.Run("reads", func(t *testing.T) {
+			at := "/admin/users/" + w.employee.Sub
+			want, byRequest := map[string]string{}, map[string]string{}
+			for path, target := range map[string]string{
+				at: "user " + w.employee.Sub, at + "/factors": "factors " + w.employee.Sub, at + "/sessions": "sessions " + w.employee.Sub, at + "/consents": "consents " + w.employee.Sub,
+				"/admin/users": "users ", "/admin/users?username=" + w.employee.Username: "users ", "/admin/groups/idp-admins/members": "members ", "/admin/audit-events": "audit-events ",
+				"/admin/clients": "", "/admin/groups": "", "/admin/roles": "", "/admin/resources": "", "/admin/keys": "",
+			} {
+				a := w.call(t, w.token(t, w.reader), "GET", path, "")
+				if a.Status != 200 {
+					t.Errorf("%s: %d %s", path, a.Status, a.Body)
+				}
+				if target != "" {
+					want[a.Header.Get("X-Request-Id")] = target + " by " + w.reader.ID
+				}
+			}
+			w.call(t, w.root, "GET", "/admin/users/nobody", "").refused(t, 404, "not_found")
+			w.call(t, w.token(t, w.clients), "GET", at, "").refused(t, 403, "insufficient_scope")
+			var told []struct {
+				RequestID string            `json:"request_id"`
+				UserID    string            `json:"user_id"`
+				Detail    map[string]string `json:"detail"`
+			}
+			w.JSON(t, &told, "", "audit", "list", "--kind", "admin.read")
+			for _, e := range told {
+				byRequest[e.RequestID] = e.Detail["target"] + " " + e.UserID + " by " + e.Detail["actor"]
+			}
+			if diff := cmp.Diff(want, byRequest); diff != "" || len(told) != len(want) {
+				t.Errorf("%d events for %d reads: %s", len(told), len(want), diff)
+			}
+		})
+
 		t.Run("groups", func(t *testing.T) {
 			made := w.call(t, w.root, "POST", "/admin/groups", `{"name":"sales/emea","description":"Sells"}`)
 			made.wantStatus(t, 201)

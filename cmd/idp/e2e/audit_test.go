@@ -144,12 +144,20 @@ func TestAttack_P10_AuditIsProven(t *testing.T) {
 		wantAuditFault(t, inst, "row "+failed[0].ID+" of ", " was changed")
 		inst.execute(t, `UPDATE audit_events SET kind = 'login.failed' WHERE event_id = `+id)
 		inst.CLI(t, "", "audit", "verify")
+		// What may have been let go when less had to be kept is no fault, if one says so.
+		oldest := inst.events(t, "audit", "list", "--kind", "key.created")
+		inst.execute(t, `DELETE FROM audit_events WHERE event_id = `+auditLiteral(t, engine, oldest[len(oldest)-1].ID))
+		wantAuditFault(t, inst, "row "+oldest[len(oldest)-1].ID+" of ", " was removed")
+		if out := inst.CLI(t, "", "audit", "verify", "--kept-since", "0s"); !strings.Contains(out, "1, older than they have to be kept") {
+			t.Errorf("of a row that was let go: %s", out)
+		}
+		wantAuditFault(t, inst, "row "+oldest[len(oldest)-1].ID+" of ", " was removed", "--kept-since", "1d")
 		inst.execute(t, `UPDATE audit_seals SET checkpoint = 'x' || checkpoint WHERE first_leaf = 0`)
 		wantAuditFault(t, inst, "the checkpoint of ", " leaves is forged")
 		inst.execute(t, `UPDATE audit_seals SET checkpoint = substr(checkpoint, 2) WHERE first_leaf = 0`)
 		inst.execute(t, `DELETE FROM audit_seals WHERE first_leaf = (SELECT max(first_leaf) FROM audit_seals)`)
 		inst.execute(t, `DELETE FROM audit_events WHERE event_id >= `+id)
-		wantAuditFault(t, inst, "the log ends after ", "its end was cut off", "--checkpoint", kept)
+		wantAuditFault(t, inst, "the log ends after ", "its end was cut off", "--checkpoint", kept, "--kept-since", "0s")
 	})
 }
 
