@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"idp/internal/admin"
 	"idp/internal/declared"
+	"idp/internal/store"
 )
 
 func (a *app) applyCommand() *cobra.Command {
@@ -45,7 +45,7 @@ func (a *app) applyCommand() *cobra.Command {
 				o.Prune = document.Sections
 			}
 			secrets := secretFiles{directory: *directory}
-			report, err := d.applyTogether(ctx, o, document.Objects, func(_ context.Context, _ *admin.Service, r declared.Report) (bool, error) {
+			report, err := d.applyTogether(ctx, "command", o, document.Objects, func(_ context.Context, _ *store.Store, r declared.Report) (bool, error) {
 				if faults := append(document.Faults, r.Faults()...); len(faults) > 0 {
 					return false, faults.InOrder()
 				}
@@ -134,6 +134,9 @@ func (a *app) showReport(r declared.Report, style reportStyle) error {
 		}
 		v := rowView{Row: row}
 		for _, f := range row.Faults {
+			if f.Object = ""; f.Where == row.Where {
+				f.Where = ""
+			}
 			v.Reasons = append(v.Reasons, f.String())
 		}
 		if style.secrets && row.Secret != "" {
@@ -151,7 +154,11 @@ func (a *app) showReport(r declared.Report, style reportStyle) error {
 			if !ok || !style.plan {
 				sign = string(v.Result)
 			}
-			t.row(sign, strings.TrimSpace(string(v.Kind)+" "+v.Name)+whereOf(v.Where, style))
+			name := strings.TrimSpace(string(v.Kind) + " " + v.Name)
+			if v.Kind == declared.KindOther {
+				name = v.Name
+			}
+			t.row(sign, name+whereOf(v.Where, style))
 			for _, f := range v.Fields {
 				t.row("", f.Field+": "+shownJSON(f.Before)+" → "+shownJSON(f.After))
 			}

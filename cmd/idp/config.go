@@ -60,6 +60,8 @@ type Config struct {
 	Log       LogConfig       `yaml:"log"`
 
 	SecurityTxt SecurityTxtConfig `yaml:"security_txt"`
+
+	Bootstrap BootstrapSection `yaml:"-"` // in the file only
 }
 
 // TLSConfig says where a certificate comes from that is not in files.

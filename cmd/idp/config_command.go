@@ -27,6 +27,9 @@ func (a *app) configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, err := cfg.Bootstrap.read(); err != nil {
+				return err
+			}
 			key, err := configuredMasterKey(cfg)
 			if err != nil {
 				return err

@@ -122,6 +122,9 @@ func load(src sources) (*loader, error) {
 func (l *loader) collect(v reflect.Value, prefix string) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
+		if f.Tag.Get("yaml") == "-" {
+			continue
+		}
 		key := prefix + f.Tag.Get("yaml")
 		if f.Type.Kind() == reflect.Struct {
 			l.collect(v.Field(i), key+".")
@@ -198,6 +201,8 @@ func (l *loader) mapping(path, prefix string, node *yaml.Node) {
 		seen[name.Value] = name.Line
 		_, leaf := l.fields[key]
 		switch {
+		case key == "bootstrap":
+			l.config.Bootstrap = BootstrapSection{path, value}
 		case leaf:
 			l.leaf(path, key, value)
 		case len(l.keysUnder(key+".")) > 0:

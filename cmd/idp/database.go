@@ -202,7 +202,7 @@ func (d *database) prepare(ctx context.Context, key []byte) error {
 		return withCode(exitConfiguration, fmt.Errorf("accounts.attributes_schema: %w", err))
 	}
 	d.keys = tokens.NewClientKeys(tokens.ClientKeysConfig{Documents: d.outbound, Master: d.master, Now: d.now, Logger: d.logger})
-	d.admin = d.newAdmin(d.store, d.directory, d.keyring)
+	d.admin = d.newAdmin(d.store, d.directory, d.keyring, "command")
 	return nil
 }
 

@@ -29,6 +29,7 @@ var importTable = map[string]struct {
 	"internal/adminapi":        {[]string{"internal/idp", "internal/admin"}, "internal/adminapi is the face of internal/admin that HTTP has: it knows that service and the nouns only"},
 	"internal/console":         {[]string{"internal/idp", "internal/admin", "internal/snippets", "web"}, "internal/console is the face of internal/admin that a browser has: it knows that service, the texts for developers, the nouns and the pages only"},
 	"internal/declared":        {[]string{"internal/idp", "internal/admin", "go.yaml.in/yaml/v3"}, "internal/declared makes with internal/admin what is written in YAML: it knows that service, the nouns and the library only"},
+	"internal/foreign":         {[]string{"internal/idp", "internal/admin", "internal/declared", "go.yaml.in/yaml/v3"}, "internal/foreign reads what others export as what is declared: it knows that, the rules of internal/admin and the nouns only"},
 	"internal/registration":    {[]string{"internal/idp"}, "internal/registration knows the nouns only"},
 	"internal/audit":           {[]string{"internal/idp", "golang.org/x/mod/sumdb"}, "internal/audit knows the nouns and the library of transparency logs, no sibling"},
 	"internal/backchannel":     {[]string{"internal/idp"}, "internal/backchannel knows the nouns only"},

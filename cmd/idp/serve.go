@@ -72,6 +72,9 @@ func (a *app) serve(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := cfg.Bootstrap.read(); err != nil { // before anything is written
+		return err
+	}
 	level := new(slog.LevelVar)
 	logger, stopTracing, err := a.traced(ctx, a.logger(cfg.Log, level))
 	if err != nil {
@@ -84,6 +87,9 @@ func (a *app) serve(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	defer d.close()
+	if err := d.bootstrap(ctx); err != nil {
+		return err
+	}
 	n, err := newNode(ctx, d)
 	if err != nil {
 		return err

@@ -14,10 +14,10 @@ import (
 )
 
 // newAdmin returns the service that rules over a store.
-func (d *database) newAdmin(s *store.Store, directory *store.Directory, keys admin.SigningKeys) *admin.Service {
+func (d *database) newAdmin(s *store.Store, directory *store.Directory, keys admin.SigningKeys, actor string) *admin.Service {
 	return admin.New(admin.Config{
 		Store: s, Directory: directory, Secrets: d.master, Hasher: d.hasher, Attributes: d.attributes, ClientKeys: d.keys, SigningKeys: keys,
-		Issuer: d.issuer, Actor: "command", Now: d.now,
+		Issuer: d.issuer, Actor: actor, Now: d.now,
 	})
 }
 
@@ -42,7 +42,7 @@ func (n neededKeys) Ensure(_ context.Context, algs ...string) error {
 
 // applyTogether makes what is declared in one transaction, and keeps it if keep
 // says so.
-func (d *database) applyTogether(ctx context.Context, o declared.Options, objects []declared.Object, keep func(context.Context, *admin.Service, declared.Report) (bool, error)) (declared.Report, error) {
+func (d *database) applyTogether(ctx context.Context, actor string, o declared.Options, objects []declared.Object, keep func(context.Context, *store.Store, declared.Report) (bool, error)) (declared.Report, error) {
 	var report declared.Report
 	var needed neededKeys
 	kept := false
@@ -52,19 +52,15 @@ func (d *database) applyTogether(ctx context.Context, o declared.Options, object
 			return false, err
 		}
 		needed = neededKeys{}
-		service := d.newAdmin(s, directory, needed)
+		service := d.newAdmin(s, directory, needed, actor)
 		o.Service, o.Attempt = service, s.Attempt
 		o.Authenticate = func(ctx context.Context, u idp.User, a declared.Authenticator) error {
-			factors, err := users.NewFactors(users.FactorsConfig{Store: s, Vault: d.master, Issuer: d.issuer, Now: d.now})
-			if err != nil {
-				return err
-			}
-			return factors.ImportAuthenticator(ctx, u, a.Name, a.Secret)
+			return users.ImportAuthenticator(ctx, users.FactorsConfig{Store: s, Vault: d.master, Now: d.now}, u, a.Name, a.Secret)
 		}
 		if report, err = declared.Apply(ctx, o, objects); err != nil {
 			return false, err
 		}
-		kept, err = keep(ctx, service, report)
+		kept, err = keep(ctx, s, report)
 		return kept && err == nil, err
 	})
 	if err != nil || !kept {

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"idp/internal/admin"
+	"idp/internal/foreign"
 	"idp/internal/idp"
 	"idp/internal/store"
 	"idp/internal/users"
@@ -93,13 +94,24 @@ func (a *app) exportCommand() *cobra.Command {
 func (a *app) importCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import FILE",
-		Short: "Take in what idp export wrote",
+		Short: "Take in what idp export wrote, or another system",
 		Long: "Takes in a document of idp export, from a file or with - from stdin: all of it, with its identifiers and hashes, or nothing. It needs the\n" +
-			"master key of the installation that it comes from, and nothing of it may be there already.",
-		Args: exactly("FILE"),
+			"master key of the installation that it comes from, and nothing of it may be there already.\n\n" +
+			"With --from it takes in what another system exports and reports of each object what became of it: a realm of Keycloak, a list of clients of\n" +
+			"Ory Hydra, a configuration of Dex. Subject identifiers and password hashes are kept. What is there already stays as it is.",
+		Example: "  idp import idp.ndjson\n  idp import --from keycloak realm.json --dry-run",
+		Args:    exactly("FILE"),
 	}
 	rehearsal := c.Flags().Bool("dry-run", false, "do all of it, and keep nothing")
+	from := c.Flags().String("from", "", "the system that wrote the file: "+strings.Join(foreign.Sources(), ", "))
+	skip := c.Flags().Bool("skip-refused", false, "with --from: leave out what is refused and take in the rest, instead of nothing")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if *from != "" {
+			return a.importFrom(cmd, *from, args[0], *rehearsal, *skip)
+		}
+		if *skip || a.output != "table" || a.quiet {
+			return usage("--skip-refused, -o and -q go with --from")
+		}
 		return a.withDatabase(func(ctx context.Context, d *database, args []string) error {
 			var in io.Reader = a.Stdin
 			if args[0] != "-" {
@@ -133,6 +145,7 @@ func (a *app) importCommand() *cobra.Command {
 			return nil
 		})(cmd, args)
 	}
+	a.outputFlags(c)
 	return c
 }
 

@@ -199,7 +199,7 @@ func (a *app) userCommand() *cobra.Command {
 			userObjects.LockUser),
 		a.userVerb("enable", "Let a disabled or locked person in again", "enabled", userObjects.EnableUser),
 		a.userVerb("delete", "Delete a person's account", "deleted", userObjects.DeleteUser)),
-		a.userInvite(), a.userLink())...)
+		a.userImport(), a.userInvite(), a.userLink())...)
 }
 
 func (a *app) userVerb(verb, short, done string, do func(userObjects, context.Context, string) error) *cobra.Command {

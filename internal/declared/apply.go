@@ -67,6 +67,9 @@ type Options struct {
 	Service Service
 	// OnlyAbsent makes what is not there and changes nothing that is.
 	OnlyAbsent bool
+	// Lenient notes of people which groups and roles are not there, instead of
+	// refusing the person.
+	Lenient bool
 	// Prune deletes what is there of these kinds and not wanted. People, clients
 	// that registered themselves and the group of administrators stay.
 	Prune []Kind
@@ -157,16 +160,16 @@ func Apply(ctx context.Context, o Options, objects []Object) (Report, error) {
 	}
 	for _, kind := range kinds {
 		r.wanted[kind] = map[string]string{}
-		for i := range objects {
-			if objects[i].Kind == kind {
-				if err := r.object(ctx, &objects[i]); err != nil {
+		for _, object := range objects {
+			if object.Kind == kind {
+				if err := r.object(ctx, &object); err != nil {
 					return nil, err
 				}
 			}
 		}
 	}
-	for i := range objects {
-		if object := &objects[i]; object.Kind == KindOther {
+	for _, object := range objects {
+		if object.Kind == KindOther {
 			r.report = append(r.report, Row{Result: Skipped, Kind: object.Kind, Name: object.Name, Where: object.Where, Notes: append([]string{object.Skip}, object.Notes...)})
 		}
 	}
@@ -247,7 +250,7 @@ func (r *run) object(ctx context.Context, o *Object) error {
 	first, twice := r.wanted[o.Kind][o.Name]
 	sub := o.User.ID
 	if where, taken := r.subjects[sub]; sub != "" && taken && !twice {
-		o.Faults = append(o.Faults, o.fault("sub", "is there twice, first at "+where))
+		o.Faults = append(slices.Clip(o.Faults), o.fault("sub", "is there twice, first at "+where))
 	} else if sub != "" {
 		r.subjects[sub] = o.Where
 	}
@@ -507,12 +510,12 @@ func (r *run) user(ctx context.Context, o *Object, row *Row) error {
 	var faults []error
 	for _, group := range o.User.Groups {
 		if err := r.Service.AddMember(ctx, group, u.ID); err != nil {
-			faults = append(faults, idpFault("groups", err))
+			faults = append(faults, r.belongs(row, "groups", err))
 		}
 	}
 	for _, role := range o.User.Roles {
 		if err := r.Service.AssignRole(ctx, role, u.ID); err != nil {
-			faults = append(faults, idpFault("roles", err))
+			faults = append(faults, r.belongs(row, "roles", err))
 		}
 	}
 	for _, a := range o.User.Authenticators {
@@ -529,12 +532,16 @@ func (r *run) user(ctx context.Context, o *Object, row *Row) error {
 	return errors.Join(faults...)
 }
 
-// idpFault names the field that an error is about.
-func idpFault(field string, err error) error {
-	if errors.Is(err, idp.ErrNotFound) {
-		return idp.Invalid(field, err.Error())
+// belongs says what becomes of a person whom a group or role cannot be given.
+func (r *run) belongs(row *Row, field string, err error) error {
+	switch {
+	case !errors.Is(err, idp.ErrNotFound):
+		return err
+	case r.Lenient:
+		row.Notes = append(slices.Clone(row.Notes), field+": "+err.Error())
+		return nil
 	}
-	return err
+	return idp.Invalid(field, err.Error())
 }
 
 // finish takes away what is not wanted.

@@ -145,9 +145,10 @@ const minTOTPSecret = 16
 
 // ImportAuthenticator stores an authenticator of another system, of which the
 // person has the other half already: SHA-1, six digits, 30 seconds. Nobody is
-// told, as nothing changes for the person. An *idp.InvalidError names
-// "authenticators".
-func (f *Factors) ImportAuthenticator(ctx context.Context, user idp.User, name string, secret []byte) error {
+// told, as nothing changes for the person. Of the config it takes Store, Vault
+// and Now. An *idp.InvalidError names "authenticators".
+func ImportAuthenticator(ctx context.Context, cfg FactorsConfig, user idp.User, name string, secret []byte) error {
+	f := Factors{now: func() time.Time { return idp.Instant(cfg.Now()) }}
 	name, err := checkFactorName(name, authenticatorName)
 	if err != nil {
 		name = authenticatorName
@@ -157,10 +158,10 @@ func (f *Factors) ImportAuthenticator(ctx context.Context, user idp.User, name s
 	}
 	now := f.now()
 	a := idp.Authenticator{ID: newID(now), UserID: user.ID, Name: name, CreatedAt: now}
-	if a.Secret, err = f.vault.SealFactor(AuthenticatorPlace(user.ID, a.ID), secret); err != nil {
+	if a.Secret, err = cfg.Vault.SealFactor(AuthenticatorPlace(user.ID, a.ID), secret); err != nil {
 		return fmt.Errorf("users: import an authenticator: %w", err)
 	}
-	if err := f.store.AddAuthenticator(ctx, a, f.authenticatorEvent(idp.EventFactorAdded, user.ID, a.ID)); err != nil {
+	if err := cfg.Store.AddAuthenticator(ctx, a, f.authenticatorEvent(idp.EventFactorAdded, user.ID, a.ID)); err != nil {
 		return fmt.Errorf("users: import an authenticator: %w", err)
 	}
 	return nil
