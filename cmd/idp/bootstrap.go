@@ -17,17 +17,17 @@ import (
 // BootstrapSection is the part of the configuration file that declares objects,
 // as it was read.
 type BootstrapSection struct {
-	path string
-	node *yaml.Node // nil for none
+	Path string
+	Node *yaml.Node // nil for none
 }
 
 // read reads the objects, which are there when the server starts. The error is a
 // *configError.
 func (b BootstrapSection) read() (declared.Document, error) {
-	if b.node == nil {
+	if b.Node == nil {
 		return declared.Document{}, nil
 	}
-	d := declared.ReadNode(b.path, b.node)
+	d := declared.ReadNode(b.Path, b.Node)
 	faults := d.Faults
 	for _, o := range d.Objects {
 		faults = append(faults, o.Faults...)
