@@ -472,9 +472,9 @@ func tryClient(v *visit) error {
 			// The challenge of RFC 7636 appendix B: nobody redeems this code.
 			"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"},
 		}
-		p.Parts = append(p.Parts, web.ConsoleCode{
-			ID: "request-" + strconv.Itoa(i), Title: "The sign-in page, as people see it", Lead: "Ends at " + redirect + ", with an answer that the application refuses, because it did not ask.",
-			Text: v.console.Issuer + "/oauth2/auth?" + request.Encode(),
+		p.Parts = append(p.Parts, web.ConsoleText{
+			ID: "request-" + strconv.Itoa(i), Title: "The sign-in, as people see it", Paragraphs: []string{"Ends at " + redirect + ", with an answer that the application refuses, because it did not ask."},
+			Links: []web.ConsoleLink{{Title: "Begin the sign-in", To: "/oauth2/auth?" + request.Encode()}},
 		})
 	}
 	return v.show(p)

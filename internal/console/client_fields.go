@@ -169,12 +169,21 @@ func apiScopes(v *visit, options []web.ConsoleOption) ([]web.ConsoleOption, erro
 	return options, err
 }
 
-// The wizard does not offer what the API of this server is for: few need it, and
-// those find it among all fields.
+// The API of this server is for few: its scopes are offered to clients that have
+// it in their audience, and the wizard offers it to services alone.
 
-func scopesOfOthers(v *visit) ([]web.ConsoleOption, error) {
-	all, err := scopes(v)
-	return slices.DeleteFunc(all, func(o web.ConsoleOption) bool { return idp.IsAdminScope(o.Value) }), err
+func scopesOf(m *metadata) func(*visit) ([]web.ConsoleOption, error) {
+	return func(v *visit) ([]web.ConsoleOption, error) {
+		all, err := scopes(v)
+		if slices.Contains(m.Audience, idp.AdminAudience(v.console.Issuer)) {
+			return all, err
+		}
+		return slices.DeleteFunc(all, func(o web.ConsoleOption) bool { return idp.IsAdminScope(o.Value) }), err
+	}
+}
+
+func scopesOfServices(*metadata) func(*visit) ([]web.ConsoleOption, error) {
+	return func(v *visit) ([]web.ConsoleOption, error) { return apiScopes(v, nil) }
 }
 
 func audiencesOfOthers(v *visit) ([]web.ConsoleOption, error) {
@@ -210,12 +219,12 @@ func audienceOf(options func(*visit) ([]web.ConsoleOption, error)) clientField {
 }
 
 // scopeField is the scopes, which are one text in the metadata.
-func scopeField(options func(*visit) ([]web.ConsoleOption, error)) clientField {
+func scopeField(options func(*metadata) func(*visit) ([]web.ConsoleOption, error)) clientField {
 	split := func(m *metadata) []string { return strings.Fields(m.Scope) }
 	return clientField{
 		func(v *visit, m *metadata) web.ConsoleField {
 			list := split(m)
-			return ticksField("scope", "Scopes", "What it may ask for.", func(*metadata) *[]string { return &list }, options).show(v, m)
+			return ticksField("scope", "Scopes", "What it may ask for.", func(*metadata) *[]string { return &list }, options(m)).show(v, m)
 		},
 		func(v *visit, m *metadata) error {
 			m.Scope = strings.Join(inOrder(v.chosen("scope"), split(m)), " ")
@@ -273,7 +282,7 @@ type clientGroup struct {
 // clientGroups are all fields of a client.
 func clientGroups() []clientGroup {
 	return []clientGroup{
-		{fields: []clientField{nameField, redirectField, afterLogoutField, audienceField, scopeField(scopes), groupsField, skipField}},
+		{fields: []clientField{nameField, redirectField, afterLogoutField, audienceField, scopeField(scopesOf), groupsField, skipField}},
 		{title: "How it proves who it is", folded: true, fields: []clientField{
 			choiceField("token_endpoint_auth_method", "Authentication", "", func(m *metadata) *string { return &m.TokenEndpointAuthMethod },
 				choices(idp.AuthClientSecretBasic, idp.AuthClientSecretPost, idp.AuthPrivateKeyJWT, idp.AuthClientSecretJWT, idp.AuthNone)...),

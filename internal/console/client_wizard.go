@@ -24,7 +24,7 @@ const signInScopes = "openid profile email"
 // wizardKinds are the sorts of applications that the wizard knows.
 func wizardKinds() []kind {
 	person := []string{idp.GrantAuthorizationCode, idp.GrantRefreshToken}
-	signIn := []clientField{nameField, redirectField, afterLogoutField, audienceOf(audiencesOfOthers), scopeField(scopesOfOthers), skipField}
+	signIn := []clientField{nameField, redirectField, afterLogoutField, audienceOf(audiencesOfOthers), scopeField(scopesOf), skipField}
 	return []kind{
 		{
 			"web", "Web application", "It runs on a server, and keeps a secret there.", "Such as https://app.example.com/callback.",
@@ -44,7 +44,7 @@ func wizardKinds() []kind {
 		{
 			"service", "Service", "It calls an API as itself: no person is there.", "",
 			idp.ClientMetadata{TokenEndpointAuthMethod: idp.AuthClientSecretBasic, GrantTypes: []string{idp.GrantClientCredentials}},
-			[]clientField{nameField, audienceField, scopeField(func(v *visit) ([]web.ConsoleOption, error) { return apiScopes(v, nil) })},
+			[]clientField{nameField, audienceField, scopeField(scopesOfServices)},
 		},
 	}
 }
