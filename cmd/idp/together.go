@@ -17,7 +17,7 @@ import (
 func (d *database) newAdmin(s *store.Store, directory *store.Directory, keys admin.SigningKeys, actor string) *admin.Service {
 	return admin.New(admin.Config{
 		Store: s, Directory: directory, Secrets: d.master, Hasher: d.hasher, Attributes: d.attributes, ClientKeys: d.keys, SigningKeys: keys,
-		Issuer: d.issuer, Actor: actor, Now: d.now,
+		Letters: d.accountsIn(s), Invites: d.cfg.Accounts.Registration != "off", Issuer: d.issuer, Actor: actor, Now: d.now,
 	})
 }
 

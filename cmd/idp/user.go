@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"idp/internal/admin"
 	"idp/internal/idp"
+	"idp/internal/store"
 	"idp/internal/users"
 )
 
@@ -444,10 +444,7 @@ func (a *app) userInvite() *cobra.Command {
 	attributes := addAttributeFlags(c)
 	groups := c.Flags().StringArray("group", nil, "a group that the person is in (repeatable)")
 	c.RunE = a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-		if d.cfg.Accounts.Registration == "off" {
-			return usage("accounts.registration is off: nobody could follow the link. Set it to invited, or use idp user create")
-		}
-		in := admin.UserInput{Invited: true}
+		var in admin.UserInput
 		if err := flags.apply(&in.Profile); err != nil {
 			return err
 		}
@@ -456,29 +453,11 @@ func (a *app) userInvite() *cobra.Command {
 			return err
 		}
 		in.Attributes = idp.Attributes{}.With(changes)
-		in.Username = in.Profile.Email
-		if err := idp.CheckMailAddress(in.Profile.Email); err != nil {
-			return err
-		}
-		if in.Profile.EmailVerified {
-			return usage("an invitation shows whether the address is the person's: leave --email-verified out")
-		}
-		u, err := d.admin.User(ctx, in.Username)
-		if errors.Is(err, idp.ErrNotFound) {
-			u, err = d.admin.CreateUser(ctx, in)
-		}
+		u, err := d.admin.CreateInvited(ctx, in, *groups...)
 		if err != nil {
 			return err
 		}
-		if u.State != idp.UserInvited {
-			return idp.Invalid("email", "is the user name of an account that is "+string(u.State))
-		}
-		for _, group := range *groups {
-			if err := d.admin.AddMember(ctx, group, u.ID); err != nil {
-				return err
-			}
-		}
-		if err := d.accounts().Invite(ctx, u, ""); err != nil {
+		if err := d.admin.Invite(ctx, u.ID, ""); err != nil {
 			return err
 		}
 		v := viewUser(u)
@@ -509,7 +488,7 @@ func (a *app) userLink() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		path, link, err := d.accounts().HandOver(ctx, u, idp.LinkKind(*kind))
+		path, link, err := d.admin.HandOver(ctx, u.ID, idp.LinkKind(*kind))
 		if err != nil {
 			return err
 		}
@@ -530,8 +509,10 @@ func (a *app) userLink() *cobra.Command {
 }
 
 // accounts are what a command does about accounts; nothing waits in them.
-func (d *database) accounts() *users.Accounts {
-	return users.NewAccounts(users.AccountsConfig{Store: d.store, Sealer: d.master, Hasher: d.hasher, Throttle: d.store, Now: d.now, Logger: d.logger})
+func (d *database) accounts() *users.Accounts { return d.accountsIn(d.store) }
+
+func (d *database) accountsIn(s *store.Store) *users.Accounts {
+	return users.NewAccounts(users.AccountsConfig{Store: s, Sealer: d.master, Hasher: d.hasher, Throttle: s, Now: d.now, Logger: d.logger})
 }
 
 func userTable(t *table, v userView) {

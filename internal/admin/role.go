@@ -16,6 +16,7 @@ type RoleStore interface {
 	DeleteRole(ctx context.Context, name string, event idp.Event) error
 	AssignRole(ctx context.Context, role, userID string, event idp.Event) error
 	UnassignRole(ctx context.Context, role, userID string, event idp.Event) error
+	Holders(ctx context.Context, role string) ([]idp.User, error)
 }
 
 // CreateRole makes a role. Its scopes and groups must exist.
@@ -115,6 +116,18 @@ func (s *Service) changeHolder(ctx context.Context, role, idOrUsername, change s
 		return fmt.Errorf("admin: change who holds a role: %w", err)
 	}
 	return nil
+}
+
+// Holders returns who was given a role directly.
+func (s *Service) Holders(ctx context.Context, role string) ([]idp.User, error) {
+	if _, err := s.Role(ctx, role); err != nil {
+		return nil, err
+	}
+	holders, err := s.store.Holders(ctx, role)
+	if err != nil {
+		return nil, fmt.Errorf("admin: list who holds a role: %w", err)
+	}
+	return holders, nil
 }
 
 // DeleteRole removes a role from everybody.

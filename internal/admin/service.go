@@ -70,6 +70,9 @@ type Config struct {
 
 	Attributes Attributes
 
+	Letters Letters
+	Invites bool // people may come to accounts by invitations
+
 	ClientKeys  ClientKeys
 	SigningKeys SigningKeys
 	// Actor is who changes things when no request does, e.g. "command".
@@ -92,6 +95,9 @@ type Service struct {
 	authority  idp.Authority
 	clock      func() time.Time
 
+	letters Letters
+	invites bool
+
 	clientKeys  ClientKeys
 	signingKeys SigningKeys
 }
@@ -101,7 +107,7 @@ func New(cfg Config) *Service {
 	return &Service{
 		store: cfg.Store, directory: cfg.Directory, secrets: cfg.Secrets, hasher: cfg.Hasher,
 		issuer: cfg.Issuer, actor: cfg.Actor, clock: cfg.Now,
-		attributes: cfg.Attributes, clientKeys: cfg.ClientKeys, signingKeys: cfg.SigningKeys,
+		attributes: cfg.Attributes, letters: cfg.Letters, invites: cfg.Invites, clientKeys: cfg.ClientKeys, signingKeys: cfg.SigningKeys,
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"idp/internal/idp"
@@ -18,6 +20,7 @@ type UserStore interface {
 	User(ctx context.Context, id string) (idp.User, error)
 	UserByUsername(ctx context.Context, username string) (idp.User, error)
 	Users(ctx context.Context, after string, limit int) ([]idp.User, error)
+	FindUsers(ctx context.Context, f idp.UserFilter, after string, limit int) ([]idp.User, error)
 	CreateUser(ctx context.Context, u idp.User, events ...idp.Event) error
 	UpdateUser(ctx context.Context, u idp.User, events ...idp.Event) error
 	// SetPicture with nil takes the picture away that a user uploaded.
@@ -171,6 +174,21 @@ func (s *Service) AttributeFaults(ctx context.Context, idOrUsername string) ([]s
 		faults = append(faults, fault.Error())
 	}
 	return faults, nil
+}
+
+// FindUsers is Users for those that are asked for.
+func (s *Service) FindUsers(ctx context.Context, f idp.UserFilter, after string, limit int) ([]idp.User, error) {
+	switch {
+	case limit < 1 || limit > 1000:
+		return nil, idp.Invalid("limit", "must be from 1 to 1000")
+	case len(f.Search) > maxName || !utf8.ValidString(f.Search+after) || strings.ContainsFunc(f.Search+after, unicode.IsControl):
+		return nil, nil // nobody is called so
+	}
+	users, err := s.store.FindUsers(ctx, f, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("admin: find users: %w", err)
+	}
+	return users, nil
 }
 
 // Memberships returns the groups and direct roles of a user.

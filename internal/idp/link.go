@@ -31,7 +31,8 @@ func (k LinkKind) Life() time.Duration {
 
 // Link is what somebody was sent to do one thing, once. Its secret is an opaque
 // token of KindLink whose proof derives from Salt. Of the links of one kind,
-// person and address only the newest works.
+// person and address only the newest works, of
+// invitations that of one person, whatever address they went to.
 type Link struct {
 	ID        ID // time-ordered
 	Kind      LinkKind

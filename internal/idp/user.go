@@ -42,6 +42,12 @@ type User struct {
 	PictureID           ID // of the Picture that they uploaded; zero for none
 }
 
+// UserFilter says which people are asked for. What is empty asks for nothing.
+type UserFilter struct {
+	Search string // part of a user name, name or address, or a whole subject identifier
+	State  UserState
+}
+
 // Preferences are how a person wants to see the pages; empty leaves it to the
 // browser.
 type Preferences struct {

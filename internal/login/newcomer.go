@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -69,7 +70,7 @@ func (l *Login) newcomerPage(w http.ResponseWriter, r *http.Request, status int,
 	}
 	terms := l.Accounts.Terms()
 	page.Layout = l.layoutFor(r, &state.User, b.path+"?flow="+url.QueryEscape(page.Flow))
-	page.Registers, page.Email, page.MinLength = b == byRegistration, state.Link.Address, l.Accounts.PasswordMinLength()
+	page.Registers, page.Email, page.MinLength = b == byRegistration, cmp.Or(state.Link.Address, state.User.Profile.Email), l.Accounts.PasswordMinLength()
 	page.Terms, page.TermsVersion = terms.URL, terms.Version
 	if b == byRegistration {
 		allowRedirects(w.Header()) // back to the application that waits

@@ -14,7 +14,7 @@ WHERE user_id = $8 AND state = $9`
 
 // AcceptInvitation uses up an invitation: the account is the person's from now
 // on, under the name and with the password of u or the passkey, and the address
-// that the invitation went to is known to be theirs. A taken user name, and an
+// that the invitation went to, if it was not handed over, is known to be theirs. A taken user name, and an
 // address that is somebody else's by now, are idp.ErrConflict; an account that
 // is no longer waiting is idp.ErrNotFound.
 func (s *Store) AcceptInvitation(ctx context.Context, l idp.Link, u idp.User, passkey *idp.FirstPasskey, at time.Time, events ...idp.Event) error {
@@ -31,7 +31,10 @@ func (s *Store) AcceptInvitation(ctx context.Context, l idp.Link, u idp.User, pa
 		if err := one(ctx, q, []any{document{&profile}}, selectProfile, l.UserID); err != nil {
 			return false, err
 		}
-		profile.Name, profile.Email, profile.EmailVerified = u.Profile.Name, l.Address, true
+		profile.Name = u.Profile.Name
+		if l.Address != "" { // else it was handed over, which shows nothing of an address
+			profile.Email, profile.EmailVerified = l.Address, true
+		}
 		var passwordSet time.Time
 		if u.PasswordHash != "" {
 			passwordSet = at

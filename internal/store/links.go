@@ -24,7 +24,7 @@ func (s *Store) CreateLink(ctx context.Context, l idp.Link, events ...idp.Event)
 const selectLinkState = `
 SELECT
     l.link_id, l.kind, l.user_id, l.address, l.salt, l.sealed, l.created_at, l.expires_at, l.used_at,
-    EXISTS (SELECT 1 FROM links n WHERE n.user_id = l.user_id AND n.kind = l.kind AND n.address_key = l.address_key AND n.link_id > l.link_id)
+    EXISTS (SELECT 1 FROM links n WHERE n.user_id = l.user_id AND n.kind = l.kind AND (n.address_key = l.address_key OR l.kind = 'invitation') AND n.link_id > l.link_id)
         OR l.kind = 'administrator' AND l.user_id = '' AND ` + existsAdministrator + `,
     ` + userColumns + `
 FROM links l
@@ -43,7 +43,8 @@ func (s *Store) LinkState(ctx context.Context, id idp.ID) (idp.LinkState, error)
 const useLink = `
 UPDATE links SET used_at = $1
 WHERE link_id = $2 AND used_at IS NULL AND expires_at > $1 AND NOT EXISTS (
-    SELECT 1 FROM links n WHERE n.user_id = links.user_id AND n.kind = links.kind AND n.address_key = links.address_key AND n.link_id > links.link_id)
+    SELECT 1 FROM links n WHERE n.user_id = links.user_id AND n.kind = links.kind
+    AND (n.address_key = links.address_key OR links.kind = 'invitation') AND n.link_id > links.link_id)
 AND NOT (kind = 'administrator' AND user_id = '' AND ` + existsAdministrator + `)`
 
 // existsAdministrator is about the group of idp.AdminGroup.

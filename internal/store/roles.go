@@ -86,6 +86,18 @@ func (s *Store) UnassignRole(ctx context.Context, role, userID string, event idp
 	})
 }
 
+const selectHolders = `
+SELECT ` + userColumns + `
+FROM user_roles h
+JOIN users u ON u.user_id = h.user_id
+WHERE h.role_name = $1
+ORDER BY u.username_key`
+
+// Holders returns the users who were given a role directly, by name.
+func (s *Store) Holders(ctx context.Context, role string) ([]idp.User, error) {
+	return s.users(ctx, selectHolders, role)
+}
+
 const (
 	selectRoles      = `SELECT role_name, description FROM roles ORDER BY role_name`
 	selectRoleScopes = `SELECT role_name, audience, scope FROM role_scopes ORDER BY role_name, audience, scope`

@@ -93,6 +93,22 @@ func (s *Store) Users(ctx context.Context, after string, limit int) ([]idp.User,
 	return s.users(ctx, selectUsers, usernameKey(after), limit)
 }
 
+const findUsers = `
+SELECT ` + userColumns + `
+FROM users u
+WHERE username_key > $1
+  AND ($2 = '' OR state = $2)
+  AND ($3 = '' OR user_id = $3 OR username_key LIKE lower($4) ESCAPE '\' OR lower(profile->>'name') LIKE lower($4) ESCAPE '\'
+    OR EXISTS (SELECT 1 FROM email_addresses a WHERE a.user_id = u.user_id AND a.address_key LIKE lower($4) ESCAPE '\'))
+ORDER BY username_key
+LIMIT $5`
+
+// FindUsers is Users for those that are asked for, without regard to case.
+func (s *Store) FindUsers(ctx context.Context, f idp.UserFilter, after string, limit int) ([]idp.User, error) {
+	part := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(f.Search) + "%"
+	return s.users(ctx, findUsers, usernameKey(after), f.State, f.Search, part, limit)
+}
+
 func (s *Store) users(ctx context.Context, sql string, args ...any) ([]idp.User, error) {
 	var users []idp.User
 	err := s.port.query(ctx, func(r row) error {

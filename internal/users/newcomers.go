@@ -4,6 +4,7 @@ package users
 // registered.
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -24,7 +25,7 @@ func (a *Accounts) FirstPasskey(state idp.LinkState, browser []byte) (idp.Ceremo
 		return idp.Ceremony{}, fmt.Errorf("users: first passkey: %w", idp.ErrNotFound)
 	}
 	person := state.User
-	person.Username = state.Link.Address // what they will be called is not chosen yet
+	person.Username = cmp.Or(state.Link.Address, person.Profile.Email) // what they will be called is not chosen yet
 	return a.factors.BeginFirstPasskey(person, handleOf(state.Link), browser)
 }
 
@@ -58,7 +59,8 @@ type settled struct {
 // settle checks what a newcomer chose. The event of that kind tells of it.
 func (a *Accounts) settle(ctx context.Context, state idp.LinkState, browser []byte, n idp.Newcomer, kind idp.EventKind) (settled, error) {
 	in := settled{user: state.User}
-	// 1. The name. Nobody takes one that looks like another's address.
+	// 1. The name. Nobody takes one that looks like another's address, but may keep
+	// what an operator gave the account.
 	in.user.Username, in.user.Profile.Name = strings.TrimSpace(n.Username), strings.TrimSpace(n.Name)
 	if err := idp.CheckName(in.user.Profile.Name); err != nil {
 		return settled{}, err
@@ -66,7 +68,7 @@ func (a *Accounts) settle(ctx context.Context, state idp.LinkState, browser []by
 	if err := idp.CheckUsername(in.user.Username); err != nil {
 		return settled{}, err
 	}
-	if strings.Contains(in.user.Username, "@") && !strings.EqualFold(in.user.Username, state.Link.Address) {
+	if strings.Contains(in.user.Username, "@") && !strings.EqualFold(in.user.Username, state.Link.Address) && !strings.EqualFold(in.user.Username, state.User.Username) {
 		return settled{}, idp.Invalid("username", "is an address, and not the one of the link")
 	}
 	switch found, err := a.store.UserByLogin(ctx, in.user.Username); {

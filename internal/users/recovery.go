@@ -4,9 +4,11 @@ package users
 // be the person's.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -102,18 +104,25 @@ func (a *Accounts) recover(ctx context.Context, login string) error {
 	return a.store.CreateLink(ctx, link, event)
 }
 
-// HandOver makes a link for a new password that an operator hands to the person:
-// good for a quarter of an hour as idp.LinkReset, for a day as idp.LinkSetup. It
-// ends those of its kind from before.
+// HandOver makes a link that an operator hands to the person: for a new password,
+// good for a quarter of an hour as idp.LinkReset, for a day as idp.LinkSetup, or
+// to take an invited account over, as idp.LinkInvitation, which says nothing of
+// its address. It ends those of its kind from before.
 func (a *Accounts) HandOver(ctx context.Context, user idp.User, kind idp.LinkKind) (idp.MailLink, idp.Link, error) {
-	if kind != idp.LinkReset && kind != idp.LinkSetup {
-		return "", idp.Link{}, idp.Invalid("kind", "must be reset or setup")
+	page, states := pageNewPassword, []idp.UserState{idp.UserActive, idp.UserLocked}
+	switch kind {
+	case idp.LinkReset, idp.LinkSetup:
+	case idp.LinkInvitation:
+		page, states = pageInvitation, []idp.UserState{idp.UserInvited}
+	default:
+		return "", idp.Link{}, idp.Invalid("kind", "must be reset, setup or invitation")
 	}
-	if user.State != idp.UserActive && user.State != idp.UserLocked {
+	if !slices.Contains(states, user.State) {
 		return "", idp.Link{}, idp.Invalid("user", "is "+string(user.State))
 	}
-	link, path := a.link(kind, user.ID, "", pageNewPassword)
-	event := a.event(ctx, idp.EventLinkCreated, user.ID, map[string]string{"link": string(kind), "actor": "command"})
+	link, path := a.link(kind, user.ID, "", page)
+	actor := cmp.Or(idp.RequestFrom(ctx).Subject, idp.RequestFrom(ctx).ClientID, "command")
+	event := a.event(ctx, idp.EventLinkCreated, user.ID, map[string]string{"link": string(kind), "actor": actor})
 	if err := a.store.CreateLink(ctx, link, event); err != nil {
 		return "", idp.Link{}, fmt.Errorf("users: make a link: %w", err)
 	}
