@@ -304,6 +304,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		Issuer: cfg.Issuer, Door: browser, Frame: browser, Admin: d.admin, Directory: d.directory, Preview: protocol, Counter: d.store, Status: n.consoleStatus, Now: d.now,
 
 		Line: audit.Line, Keys: d.keyring, Setting: cfg.settings(), RotateEvery: cfg.Keys.RotateEvery.std(), PublishAhead: cfg.Keys.PublishAhead.std(),
+		Attributes: d.attributes, SessionIdle: cfg.Lifetimes.SessionIdle.std(), SendsMail: cfg.Mail.Host != "",
 	})
 
 	var kept server.Decisions

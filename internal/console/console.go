@@ -61,6 +61,10 @@ type Config struct {
 	Setting func(key string) Setting // what is configured
 	// RotateEvery and PublishAhead are how keys change by themselves.
 	RotateEvery, PublishAhead time.Duration
+
+	Attributes  Attributes
+	SessionIdle time.Duration
+	SendsMail   bool
 }
 
 // Preview is what a client would be told of somebody who signs in to it for an
@@ -127,6 +131,21 @@ func table() map[string]page {
 		"/console/sign-in-rules":               {show: listRules},
 		"/console/sign-in-rules/{rule}":        {show: askRule, act: saveRule, dangerous: true},
 		"/console/sign-in-rules/{rule}/delete": {show: askDeleteRule, act: deleteRule, dangerous: true},
+
+		"/console/users":                         {show: listUsers},
+		"/console/new-user":                      {show: showNewUser, act: createUser},
+		"/console/new-invitation":                {show: showInvitation, act: invite},
+		"/console/users/{user_id}":               {show: showUser, act: changeUser},
+		"/console/users/{user_id}/sign-in":       {show: showSignIn, act: changeSignIn},
+		"/console/users/{user_id}/sessions":      {show: showUserSessions, act: endUserSessions},
+		"/console/users/{user_id}/consents":      {show: showUserConsents, act: withdrawConsent},
+		"/console/users/{user_id}/audit":         {show: showUserAudit},
+		"/console/users/{user_id}/link":          passwordLink(),
+		"/console/users/{user_id}/reset-factors": resetFactors(),
+		"/console/users/{user_id}/lock":          lockUser(),
+		"/console/users/{user_id}/disable":       disableUser(),
+		"/console/users/{user_id}/enable":        enableUser(),
+		"/console/users/{user_id}/delete":        deleteUser(),
 	}
 }
 
@@ -197,6 +216,10 @@ func (v *visit) serve() error {
 		return v.page.show(v)
 	}
 	err := v.page.act(v)
+	if errors.Is(err, errStale) {
+		v.status, v.stale = http.StatusForbidden, true
+		return v.page.show(v)
+	}
 	if v.faults = idp.Faults(err); len(v.faults) > 0 {
 		v.status = http.StatusUnprocessableEntity
 	} else if errors.Is(err, idp.ErrConflict) {
@@ -209,11 +232,20 @@ func (v *visit) serve() error {
 	return v.page.show(v)
 }
 
+// errStale is of an act that is dangerous because of what was filled in, by
+// somebody who did not sign in a moment ago.
+var errStale = errors.New("it takes a fresh sign-in")
+
 // refusal is an error with the words that an administrator is shown.
 type refusal struct {
 	status  int
 	message string
 	cause   error
+}
+
+// notFound is for what the service has no words for.
+func notFound(message string) error {
+	return &refusal{http.StatusNotFound, message, idp.ErrNotFound}
 }
 
 func (r *refusal) Error() string { return r.message }

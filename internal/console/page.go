@@ -33,6 +33,7 @@ type visit struct {
 var sections = []web.ConsoleSection{
 	{Links: []web.ConsoleLink{{Title: "Home", To: "/console"}}},
 	{Title: "Applications", Links: []web.ConsoleLink{{Title: "Clients", To: "/console/clients"}}},
+	{Title: "People", Links: []web.ConsoleLink{{Title: "People", To: usersPath}}},
 	{Title: "This server", Links: []web.ConsoleLink{{Title: "Sign-in policy", To: "/console/sign-in-rules"}, {Title: "Signing keys", To: "/console/keys"}}},
 	{Title: "What happened", Links: []web.ConsoleLink{{Title: "Audit", To: "/console/audit"}}},
 }
@@ -45,6 +46,16 @@ var done = map[string]string{
 	"retired": "The key is retired.",
 	"rotated": "There are new keys.",
 	"ended":   "Ended.",
+
+	"invited":    "The invitation is on its way.",
+	"added":      "Added.",
+	"removed":    "Removed.",
+	"signed-out": "They are signed out there, and what was issued there is dead.",
+	"withdrawn":  "Withdrawn. What the application was issued is dead.",
+	"factors":    "They have no second factor any more, and their sessions have ended.",
+	"locked":     "Locked. Only a new password by a link lets them in.",
+	"disabled":   "Disabled. Their sessions and tokens are dead.",
+	"enabled":    "Enabled.",
 }
 
 // frame is a page of the section, for show.
@@ -124,6 +135,28 @@ func (v *visit) see(path, what string) error {
 	}
 	http.Redirect(v.w, v.Request, to, http.StatusSeeOther)
 	return nil
+}
+
+// then is see after what may have failed.
+func (v *visit) then(err error, path, what string) error {
+	if err != nil {
+		return err
+	}
+	return v.see(path, what)
+}
+
+// text is what was filled into a field, without white space around it.
+func (v *visit) text(name string) string {
+	return strings.TrimSpace(strings.ReplaceAll(v.form.Get(name), "\r\n", "\n"))
+}
+
+// action is what a form on a page of several is for.
+func action(name string) []web.Field { return []web.Field{{Name: "action", Value: name}} }
+
+// must is a field that has to be filled in.
+func must(f web.ConsoleField) web.ConsoleField {
+	f.Required = true
+	return f
 }
 
 // typed is what was typed into a field, or what is there before anything was.
