@@ -38,6 +38,12 @@ type tokenView struct {
 	Roles        []string  `json:"roles,omitempty"`
 	Entitlements []string  `json:"entitlements,omitempty"`
 
+	// Of a JWT: which key signed it, where its claims come from, and what it lives
+	// and dies with.
+	Signed *signedView `json:"signed,omitempty"`
+	Claims []claimView `json:"claims,omitempty"`
+	Live   []liveView  `json:"live,omitempty"`
+
 	grant idp.GrantHandle
 	id    idp.ID
 }
@@ -83,11 +89,12 @@ func (d *database) inspectJWT(ctx context.Context, raw string) (tokenView, error
 	t, err := d.keyring.VerifyAccessToken(raw)
 	if errors.Is(err, idp.ErrExpired) {
 		v.Reason = "expired"
-		return v, nil
+		return v, d.explainJWT(ctx, &v, raw, nil)
 	}
 	if err != nil {
 		if id, idErr := d.keyring.VerifyIDToken(raw); idErr == nil {
-			return d.idToken(id), nil
+			v := d.idToken(id)
+			return v, d.explainJWT(ctx, &v, raw, nil)
 		}
 		v.Reason = "not a token of " + orDash(d.issuer) + ", or signed with a key that is retired"
 		return v, nil
@@ -100,19 +107,23 @@ func (d *database) inspectJWT(ctx context.Context, raw string) (tokenView, error
 		}
 		if revoked {
 			v.Reason = "revoked"
-			return v, nil
+		} else if err := d.judge(&v, t, nil); err != nil {
+			return v, err
 		}
-		return v, d.judge(&v, t, nil)
+		return v, d.explainJWT(ctx, &v, raw, nil)
 	}
 	state, err := d.store.GrantState(ctx, t.Grant)
 	if errors.Is(err, idp.ErrNotFound) {
 		v.Reason = "its grant is gone"
-		return v, nil
+		return v, d.explainJWT(ctx, &v, raw, nil)
 	}
 	if err != nil {
 		return v, err
 	}
-	return v, d.judge(&v, t, &state)
+	if err := d.judge(&v, t, &state); err != nil {
+		return v, err
+	}
+	return v, d.explainJWT(ctx, &v, raw, &state)
 }
 
 func (d *database) idToken(t idp.IDToken) tokenView {
@@ -279,8 +290,9 @@ func (a *app) tokenInspect() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect [FILE]",
 		Short: "Verify a token from stdin or a file and say its state",
-		Long:  "Verifies a token of any kind against the configured database: what it says, and whether it lives. Reads it from FILE, or from stdin.",
-		Args:  atMost(1),
+		Long: "Verifies a token of any kind against the configured database: what it says, and whether it lives. Of a JWT it also says where each claim\n" +
+			"comes from, as things are now, and what the token lives and dies with. Reads it from FILE, or from stdin.",
+		Args: atMost(1),
 	}
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		raw, err := a.readToken(args)
@@ -327,6 +339,7 @@ func tokenTable(t *table, v tokenView) {
 	t.field("entitlements", v.Entitlements...)
 	t.field("jti", v.JTI)
 	t.field("grant", v.GrantID)
+	originTable(t, v)
 }
 
 func (a *app) tokenRevoke() *cobra.Command {

@@ -225,3 +225,154 @@ func TestExplain(t *testing.T) {
 		w.call(t, w.token(t, w.clientsReader), http.MethodGet, "/admin/traces/"+e.RequestID, "").refused(t, http.StatusForbidden, "insufficient_scope")
 	})
 }
+
+// Whatever is put wherever, how a request was decided holds no secret.
+func TestAttack_S02_Decisions(t *testing.T) {
+	t.Parallel()
+	EachEngine(t, func(t *testing.T, engine string) {
+		inst := Install(t, engine, nil)
+		inst.CLI(t, "", "migrate", "up")
+		alice, web, public := inst.NewUser(t), inst.WebClient(t), inst.WebClient(t, "--public")
+		node := inst.Start(t)
+		w := watching(node)
+		w.saw(web.Secret, alice.Password)
+		b := w.browser(t, node)
+
+		// What goes well, and secrets where they belong.
+		p := NewPKCE()
+		request := web.Request(p)
+		w.saw(request.Get("state"), request.Get("nonce"), p.Challenge)
+		code := b.Authorize(t, request, alice).Query().Get("code")
+		tokens := node.Exchange(t, web, code, p).Tokens(t)
+		w.saw(code, tokens.Access, tokens.Refresh, tokens.ID)
+		node.Exchange(t, web, code, p)
+		pushed := node.Post(t, "/oauth2/par", web, web.Request(NewPKCE()))
+		if requestURI, _ := pushed.JSON(t)["request_uri"].(string); requestURI != "" {
+			w.saw(requestURI[strings.LastIndex(requestURI, ":")+1:])
+			for range 2 {
+				b.once(t, "/oauth2/auth?"+url.Values{"client_id": {web.ID}, "request_uri": {requestURI}}.Encode())
+			}
+			b.once(t, "/oauth2/auth?"+url.Values{"client_id": {public.ID}, "request_uri": {requestURI}}.Encode())
+		}
+
+		// Secrets where they do not belong: in every parameter of every endpoint.
+		canary := map[string]string{
+			"code": code, "access": tokens.Access, "refresh": tokens.Refresh, "id": tokens.ID, "secret": web.Secret, "password": alice.Password, "verifier": p.Verifier,
+		}
+		parameters := []string{
+			"client_id", "client_secret", "client_assertion", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt", "max_age",
+			"acr_values", "claims", "login_hint", "id_token_hint", "request", "request_uri", "resource", "code_challenge", "code_challenge_method",
+			"grant_type", "code", "refresh_token", "code_verifier", "token",
+		}
+		for name, secret := range canary {
+			for _, parameter := range parameters {
+				b.once(t, "/oauth2/auth?"+web.Request(NewPKCE(), parameter, secret).Encode())
+				if name != "secret" && name != "refresh" {
+					continue
+				}
+				b.once(t, "/oauth2/auth?"+web.Request(NewPKCE(), "redirect_uri", web.RedirectURI+"?"+parameter+"="+secret+"#"+secret).Encode())
+				node.Post(t, "/oauth2/token", web, CodeForm(web, Token(), p, parameter, secret))
+				node.Post(t, "/oauth2/par", web, web.Request(NewPKCE(), parameter, secret))
+			}
+			node.Post(t, "/oauth2/token", Client{ID: secret, Secret: web.ID}, url.Values{"grant_type": {"client_credentials"}})
+			fresh := w.browser(t, node)
+			fresh.Login(t, fresh.Get(t, "/login"), secret, secret)
+		}
+		node.Stop(t)
+
+		var kept []string
+		for line := range strings.Lines(rows(t, inst)) {
+			if strings.HasPrefix(line, "traces") {
+				kept = append(kept, line)
+			}
+		}
+		if len(kept) < 200 {
+			t.Fatalf("only %d traces are kept", len(kept))
+		}
+		all := strings.Join(kept, "")
+		for _, secret := range w.all() {
+			if strings.Contains(all, secret) {
+				i := strings.Index(all, secret)
+				t.Errorf("%q is kept: %s", secret, all[max(0, i-300):i])
+			}
+		}
+	})
+}
+
+// A token that is inspected says what each of its claims comes from.
+func TestTokenInspect_ClaimsComeFromSomewhere(t *testing.T) {
+	t.Parallel()
+	EachEngine(t, func(t *testing.T, engine string) {
+		inst := Install(t, engine, nil)
+		inst.CLI(t, "", "migrate", "up")
+		api := inst.NewResource(t, []string{"orders:read=Read"}, "--claim", "groups", "--claim", "roles", "--claim", "entitlements")
+		alice := inst.NewUser(t)
+		web := inst.WebClient(t, "--audience", api, "--scope", "openid orders:read")
+		service := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", api, "--scope", "orders:read")
+		inst.CLI(t, "", "group", "create", "warehouse")
+		inst.CLI(t, "", "group", "add-member", "warehouse", alice.Username)
+		inst.CLI(t, "", "role", "create", "clerk", "--scope", api+"#orders:read")
+		inst.CLI(t, "", "role", "assign", "clerk", "--group", "warehouse")
+		node := inst.Start(t)
+		tokens := node.SignIn(t, web, alice, "scope", "openid orders:read")
+		own := node.Post(t, "/oauth2/token", service, url.Values{"grant_type": {"client_credentials"}}).Tokens(t)
+
+		type inspected struct {
+			Kind   string `json:"kind"`
+			Active bool   `json:"active"`
+			Signed struct {
+				Alg, State string
+			} `json:"signed"`
+			Claims []struct {
+				Name, From string
+				Value      any
+			} `json:"claims"`
+			Live []struct{ What, State string } `json:"live"`
+		}
+		inspect := func(token string) (v inspected, from, live map[string]string) {
+			inst.JSON(t, &v, token, "token", "inspect", "-o", "json")
+			from, live = map[string]string{}, map[string]string{}
+			for _, c := range v.Claims {
+				from[c.Name] = c.From
+			}
+			for _, l := range v.Live {
+				live[l.What] = l.State
+			}
+			return v, from, live
+		}
+		want := func(what string, got map[string]string, pairs ...string) {
+			t.Helper()
+			for i := 0; i < len(pairs); i += 2 {
+				if !strings.Contains(got[pairs[i]], pairs[i+1]) {
+					t.Errorf("%s: %s is %q, want %q", what, pairs[i], got[pairs[i]], pairs[i+1])
+				}
+			}
+		}
+		v, from, live := inspect(tokens.Access)
+		want("access token", from,
+			"iss", "setting issuer", "sub", "the account of "+alice.Username, "aud", "parameter resource", "scope", "openid: asked for", "groups", "groups that the person is in",
+			"roles", "clerk: by the group warehouse", "entitlements", "orders:read: by the role clerk", "auth_time", "the session", "gid", "the grant", "exp", "lifetimes.access_token")
+		want("access token", live, "client", "alive", "user", "alive", "session", "alive", "consent", "alive", "grant", "alive")
+		if !v.Active || v.Signed.Alg != "ES256" || v.Signed.State != "active" || len(v.Claims) < 14 {
+			t.Errorf("access token: %+v", v)
+		}
+		_, from, live = inspect(tokens.ID)
+		want("ID token", from, "sub", "the account of "+alice.Username, "nonce", "parameter nonce", "at_hash", "hash of the access token", "sid", "the session")
+		want("ID token", live, "session", "alive", "user", "alive")
+		_, from, live = inspect(own.Access)
+		want("the client's own token", from, "sub", "the client itself", "scope", "orders:read: of ")
+		want("the client's own token", live, "client", "alive")
+
+		inst.CLI(t, "", "user", "disable", alice.Username)
+		inst.CLI(t, "", "role", "unassign", "clerk", "--group", "warehouse")
+		v, from, live = inspect(tokens.Access)
+		want("a disabled person's token", live, "client", "alive", "user", "user disabled")
+		want("a disabled person's token", from, "roles", "clerk: not held any more", "entitlements", "not by a role that the person holds")
+		if v.Active {
+			t.Error("it is active")
+		}
+		if people := inst.CLI(t, tokens.ID, "token", "inspect"); !strings.Contains(people, "from parameter nonce") || !strings.Contains(people, "its user") {
+			t.Errorf("for people:\n%s", people)
+		}
+	})
+}
