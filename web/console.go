@@ -95,6 +95,8 @@ type ConsoleCell struct {
 	To    string       // where it leads; empty for nowhere
 	At    time.Time    // instead of a text
 	Badge ConsoleBadge // behind the text
+
+	Colour string // such as #0b5c55: is shown before the text
 }
 
 // ConsoleTable is a list of things. The first cell of a row names it.

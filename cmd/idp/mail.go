@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,17 +89,9 @@ func (a *app) mailList() *cobra.Command {
 			"undelivered: it is not tried any more. What was sent is in the audit.",
 		Args: exactly(),
 		RunE: a.withDatabase(func(ctx context.Context, d *database, _ []string) error {
-			mails, err := d.store.Mails(ctx, mostMails)
+			views, err := d.unsentMails(ctx)
 			if err != nil {
 				return err
-			}
-			var views []mailView
-			for _, m := range mails {
-				v, _, err := d.mailView(m)
-				if err != nil {
-					v.Error = "cannot be opened"
-				}
-				views = append(views, v)
 			}
 			if d.cfg.Mail.Host == "" && len(views) > 0 {
 				a.say("No mail server is configured (mail.host): idp mail show ID prints a message.")
@@ -115,6 +108,55 @@ func (a *app) mailList() *cobra.Command {
 	return c
 }
 
+// unsentMails are the messages that were not sent, newest first.
+func (d *database) unsentMails(ctx context.Context) ([]mailView, error) {
+	mails, err := d.store.Mails(ctx, mostMails)
+	if err != nil {
+		return nil, err
+	}
+	var views []mailView
+	for _, m := range mails {
+		v, _, err := d.mailView(m)
+		if err != nil {
+			v.Error = "cannot be opened"
+		}
+		views = append(views, v)
+	}
+	return views, nil
+}
+
+// readMail puts a message that was not sent into words, for an operator. The
+// audit keeps who read it.
+func (d *database) readMail(ctx context.Context, id idp.ID) (idp.SealedMail, mailView, mail.Message, error) {
+	m, err := d.store.Mail(ctx, id)
+	if errors.Is(err, idp.ErrNotFound) {
+		err = fmt.Errorf("there is no message %s that was not sent: %w", id, err)
+	}
+	var v mailView
+	var opened idp.Mail
+	if err == nil {
+		v, opened, err = d.mailView(m)
+	}
+	if err == nil && d.issuer == "" {
+		err = withCode(exitConfiguration, errors.New("issuer: set it, links lead there"))
+	}
+	if err != nil {
+		return m, v, mail.Message{}, err
+	}
+	renderer, err := d.mailRenderer(d.issuer)
+	if err != nil {
+		return m, v, mail.Message{}, err
+	}
+	message, err := renderer.Render(m.ID, m.CreatedAt, opened)
+	if err != nil {
+		return m, v, message, err
+	}
+	return m, v, message, d.store.AppendEvents(ctx, []idp.Event{{
+		Kind: idp.EventMailShown, UserID: m.UserID,
+		Detail: map[string]string{"mail": m.ID.String(), "target": string(m.Kind), "actor": cmp.Or(idp.RequestFrom(ctx).Subject, "command")},
+	}})
+}
+
 func (a *app) mailShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show ID",
@@ -126,30 +168,8 @@ func (a *app) mailShow() *cobra.Command {
 			if err != nil {
 				return usage("%q is no id of a message: idp mail list shows them", args[0])
 			}
-			m, err := d.store.Mail(ctx, id)
-			if errors.Is(err, idp.ErrNotFound) {
-				return fmt.Errorf("there is no message %s that was not sent: %w", id, err)
-			} else if err != nil {
-				return err
-			}
-			v, opened, err := d.mailView(m)
+			m, v, message, err := d.readMail(ctx, id)
 			if err != nil {
-				return err
-			}
-			if d.issuer == "" {
-				return withCode(exitConfiguration, errors.New("issuer: set it, links lead there"))
-			}
-			renderer, err := d.mailRenderer(d.issuer)
-			if err != nil {
-				return err
-			}
-			message, err := renderer.Render(m.ID, m.CreatedAt, opened)
-			if err != nil {
-				return err
-			}
-			if err := d.store.AppendEvents(ctx, []idp.Event{{
-				Kind: idp.EventMailShown, UserID: m.UserID, Detail: map[string]string{"mail": m.ID.String(), "target": string(m.Kind), "actor": "command"},
-			}}); err != nil {
 				return err
 			}
 			v.Subject, v.Text = message.Subject, message.Text
@@ -176,40 +196,52 @@ func (a *app) mailTest() *cobra.Command {
 		Short: "Send a message now, and print what the mail server says",
 		Args:  exactly("ADDRESS"),
 		RunE: a.withDatabase(func(ctx context.Context, d *database, args []string) error {
-			c := d.cfg.Mail
-			switch {
-			case c.Host == "":
-				return withCode(exitConfiguration, errors.New("no mail server is configured: set mail.host and mail.from"))
-			case d.issuer == "":
-				return withCode(exitConfiguration, errors.New("issuer: set it, messages come in its name"))
+			to := args[0]
+			if err := idp.CheckMailAddress(to); err != nil {
+				return usage("%s: %s", printable(to), err)
 			}
-			renderer, err := d.mailRenderer(d.issuer)
-			if err != nil {
+			if err := d.testMail(ctx, idp.Mail{To: to}, func(line string) { fmt.Fprintln(a.Stdout, printable(line)) }); err != nil {
 				return err
 			}
-			now := idp.Instant(d.now())
-			m := idp.Mail{To: args[0], Message: idp.TestMail{At: now}}
-			sealed, err := d.master.SealMail(now, m) // as every mail, for its checks and its id
-			if err != nil {
-				return usage("%s: %s", printable(args[0]), err)
-			}
-			message, err := renderer.Render(sealed.ID, now, m)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(a.Stdout, "%s port %d, tls %s\n", c.Host, c.Port, c.protection())
-			smtp, err := c.smtp(renderer.Host(), func(line string) { fmt.Fprintln(a.Stdout, printable(line)) })
-			if err != nil {
-				return withCode(exitConfiguration, err)
-			}
-			if _, err := smtp.Send(ctx, message); err != nil {
-				if errors.Is(err, mail.ErrAway) {
-					return withCode(exitUnavailable, err)
-				}
-				return err
-			}
-			fmt.Fprintf(a.Stdout, "The server took the message to %s.\n", args[0])
+			fmt.Fprintf(a.Stdout, "The server took the message to %s.\n", to)
 			return nil
 		}),
 	}
+}
+
+// testMail sends a message now, and tells what the mail server says.
+func (d *database) testMail(ctx context.Context, m idp.Mail, tell func(line string)) error {
+	c := d.cfg.Mail
+	switch {
+	case c.Host == "":
+		return withCode(exitConfiguration, errors.New("no mail server is configured: set mail.host and mail.from"))
+	case d.issuer == "":
+		return withCode(exitConfiguration, errors.New("issuer: set it, messages come in its name"))
+	}
+	renderer, err := d.mailRenderer(d.issuer)
+	if err != nil {
+		return err
+	}
+	now := idp.Instant(d.now())
+	m.Message = idp.TestMail{At: now}
+	sealed, err := d.master.SealMail(now, m) // as every mail, for its checks and its id
+	if err != nil {
+		return err
+	}
+	message, err := renderer.Render(sealed.ID, now, m)
+	if err != nil {
+		return err
+	}
+	tell(fmt.Sprintf("%s port %d, tls %s", c.Host, c.Port, c.protection()))
+	smtp, err := c.smtp(renderer.Host(), tell)
+	if err != nil {
+		return withCode(exitConfiguration, err)
+	}
+	if _, err := smtp.Send(ctx, message); err != nil {
+		if errors.Is(err, mail.ErrAway) {
+			return withCode(exitUnavailable, err)
+		}
+		return err
+	}
+	return nil
 }

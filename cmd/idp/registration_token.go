@@ -58,11 +58,7 @@ func (a *app) registrationTokenCreate() *cobra.Command {
 				return err
 			}
 			v := viewInitialToken(t)
-			kind := idp.OpaqueToken{Kind: idp.KindInitial, ExpiresOn: idp.DayOf(t.ExpiresAt), ID: t.ID}
-			if *vouches {
-				kind.Generation = idp.Vouching
-			}
-			v.Token = d.master.MintOpaque(kind, t.Salt)
+			v.Token = d.master.MintOpaque(t.Opaque(*vouches), t.Salt)
 			// Here the token is what --quiet asks for.
 			return a.show(v, v.Token, func(out *table) {
 				out.field("id", v.ID)

@@ -300,9 +300,14 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 	if d.tracing != nil {
 		tracer = d.tracing
 	}
+	letters, err := mail.NewRenderer(cfg.Issuer, pages.Words)
+	if err != nil {
+		return nil, withCode(exitConfiguration, err)
+	}
 	screens := console.New(console.Config{
 		Issuer: cfg.Issuer, Door: browser, Frame: browser, Admin: d.admin, Directory: d.directory, Preview: protocol, Counter: d.store, Status: n.consoleStatus, Now: d.now,
 
+		Mail: mailroom{d, letters}, Languages: pages.Languages(), Minter: d.master, Reads: n.audit,
 		Line: audit.Line, Keys: d.keyring, Setting: cfg.settings(), RotateEvery: cfg.Keys.RotateEvery.std(), PublishAhead: cfg.Keys.PublishAhead.std(),
 		Attributes: d.attributes, SessionIdle: cfg.Lifetimes.SessionIdle.std(), SendsMail: cfg.Mail.Host != "",
 	})

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"idp/internal/idp"
@@ -110,4 +111,28 @@ func (s *Service) EachEvent(ctx context.Context, f idp.EventFilter, use func([]i
 			return nil
 		}
 	}
+}
+
+// LastTokens returns when each of the clients was last issued a token, as far
+// back as one search goes, and the instant that this is; zero if it went through
+// all that there is.
+func (s *Service) LastTokens(ctx context.Context, clientIDs []string) (map[string]time.Time, time.Time, error) {
+	last := map[string]time.Time{}
+	var before idp.ID
+	for looked := 0; looked < eventsLooked && len(last) < len(clientIDs); looked += eventsAtOnce {
+		part, err := s.store.EventsBefore(ctx, before, eventsAtOnce)
+		if err != nil {
+			return nil, time.Time{}, fmt.Errorf("admin: read the audit: %w", err)
+		}
+		for _, e := range part {
+			if _, known := last[e.ClientID]; !known && e.Kind == idp.EventTokenIssued && slices.Contains(clientIDs, e.ClientID) {
+				last[e.ClientID] = e.At
+			}
+			before = e.ID
+		}
+		if len(part) < eventsAtOnce {
+			return last, time.Time{}, nil
+		}
+	}
+	return last, before.Time(), nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"idp/internal/idp"
@@ -129,10 +130,16 @@ func listEvents(v *visit) error {
 	p.Parts = []web.ConsolePart{t}
 	now := v.console.Now()
 	until := time.Unix(number64(query.Get("follow")), 0)
+	followed := after.IsZero() && now.Before(until) && until.Sub(now) <= followFor
+	if !followed || v.console.followers.begins(v.who.Session.ID, now) {
+		if err := v.reads("audit-events", ""); err != nil {
+			return err
+		}
+	}
 	switch {
 	case !after.IsZero():
 		p.Actions = append(p.Actions, web.ConsoleLink{Title: "Newest", To: v.narrowed("/console/audit")})
-	case now.Before(until) && until.Sub(now) <= followFor:
+	case followed:
 		v.w.Header().Set("Refresh", strconv.Itoa(int(followEvery/time.Second)))
 		p.Badges = []web.ConsoleBadge{{Text: "Live", Tone: "good"}}
 		p.Actions = append(p.Actions, web.ConsoleLink{Title: "Stop", To: v.narrowed("/console/audit"), Primary: true})
@@ -143,6 +150,28 @@ func listEvents(v *visit) error {
 	}
 	p.Actions = append(p.Actions, web.ConsoleLink{Title: "Export", To: v.narrowed("/console/audit-export")})
 	return v.show(p)
+}
+
+// followers are the sessions that follow the audit, since when: that somebody
+// reads it is kept once for all the time, not with every refresh.
+type followers struct {
+	mu    sync.Mutex
+	since map[idp.ID]time.Time
+}
+
+// begins reports whether the session did not follow until now.
+func (f *followers) begins(session idp.ID, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(f.since, func(_ idp.ID, since time.Time) bool { return now.Sub(since) > followFor })
+	if _, follows := f.since[session]; follows {
+		return false
+	}
+	if f.since == nil {
+		f.since = map[idp.ID]time.Time{}
+	}
+	f.since[session] = now
+	return true
 }
 
 // number64 is 0 for what is none.
@@ -262,6 +291,9 @@ func showEvent(v *visit) error {
 	if err != nil {
 		return err
 	}
+	if err := v.reads("audit-event", e.UserID); err != nil {
+		return err
+	}
 	p := v.frame("/console/audit", string(e.Kind))
 	p.Trail = []web.ConsoleLink{{Title: "Audit", To: "/console/audit"}}
 	if e.Kind.Refused() {
@@ -304,6 +336,9 @@ func exportEvents(v *visit) error {
 	filter, err := v.eventFilter()
 	if err != nil {
 		return v.refuseSearch(err)
+	}
+	if err := v.reads("audit-events", ""); err != nil {
+		return err
 	}
 	h := v.w.Header()
 	h.Set("Content-Type", "application/x-ndjson")

@@ -43,6 +43,13 @@ type Directory interface {
 	SignInPolicy() idp.SignInPolicy
 }
 
+// Reads keeps in the audit what is read about people. Implemented by
+// *audit.Recorder.
+type Reads interface {
+	// Record may fail; what it was to tell of must not be shown then.
+	Record(ctx context.Context, event idp.Event) error
+}
+
 // Config is what a Console is made of; every field is needed.
 type Config struct {
 	Issuer    string // exactly as published, without a trailing slash
@@ -65,6 +72,11 @@ type Config struct {
 	Attributes  Attributes
 	SessionIdle time.Duration
 	SendsMail   bool
+
+	Mail      Mail
+	Minter    Minter
+	Reads     Reads
+	Languages []web.Language // of pages and messages
 }
 
 // Preview is what a client would be told of somebody who signs in to it for an
@@ -74,10 +86,13 @@ type Preview interface {
 }
 
 // Console answers the routes below /console.
-type Console struct{ Config }
+type Console struct {
+	Config
+	followers followers
+}
 
 // New returns a Console.
-func New(cfg Config) *Console { return &Console{cfg} }
+func New(cfg Config) *Console { return &Console{Config: cfg} }
 
 // Page is one page of the console, as a route.
 type Page struct {
@@ -122,10 +137,21 @@ func table() map[string]page {
 		"/console/audit/{event_id}": {show: showEvent},
 		"/console/audit-export":     {show: exportEvents},
 
+		"/console/api-access":                            {show: showAccess},
+		"/console/new-registration-token":                {show: askInitialToken, act: makeInitialToken, dangerous: true},
+		"/console/registration-tokens/{token_id}/delete": {show: askDeleteInitialToken, act: deleteInitialToken, dangerous: true},
+
+		"/console/branding": {show: showBranding},
+
 		"/console/keys":              {show: listKeys},
 		"/console/keys/{kid}":        {show: showKey},
 		"/console/keys/{kid}/retire": {show: askRetireKey, act: retireKey, dangerous: true},
 		"/console/rotate-keys":       {show: askRotateKeys, act: rotateKeys, dangerous: true},
+
+		"/console/mail":                  {show: showMail, act: sendTest},
+		"/console/mail/{message}":        {show: showSample},
+		"/console/mail/{message}/html":   {show: showSampleHTML},
+		"/console/unsent-mail/{mail_id}": {show: readMail, dangerous: true},
 
 		"/console/new-sign-in-rule":            {show: askNewRule, act: addRule, dangerous: true},
 		"/console/sign-in-rules":               {show: listRules},

@@ -44,7 +44,10 @@ func listKeys(v *visit) error {
 		state := keyStates[k.State]
 		t.Rows = append(t.Rows, web.ConsoleRow{Cells: []web.ConsoleCell{
 			{Text: shortened(k.KID, 12), Code: true, To: keyPath(k.KID), Badge: web.ConsoleBadge{Text: state.title, Tone: state.tone}},
-			plain(k.Alg), {At: k.CreatedAt, Note: v.ago(k.CreatedAt)}, {At: k.ActiveFrom}, v.keyFuture(k, all),
+			plain(k.Alg),
+			{At: k.CreatedAt, Note: v.ago(k.CreatedAt)},
+			{At: k.ActiveFrom},
+			v.keyFuture(k, all),
 		}})
 	}
 	p.Parts = []web.ConsolePart{t, v.settings("How they change by themselves",

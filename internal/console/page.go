@@ -34,7 +34,7 @@ var sections = []web.ConsoleSection{
 	{Links: []web.ConsoleLink{{Title: "Home", To: "/console"}}},
 	{Title: "Applications", Links: []web.ConsoleLink{{Title: "Clients", To: "/console/clients"}}},
 	{Title: "People", Links: []web.ConsoleLink{{Title: "People", To: usersPath}}},
-	{Title: "This server", Links: []web.ConsoleLink{{Title: "Sign-in policy", To: "/console/sign-in-rules"}, {Title: "Signing keys", To: "/console/keys"}}},
+	{Title: "This server", Links: []web.ConsoleLink{{Title: "Sign-in policy", To: "/console/sign-in-rules"}, {Title: "Signing keys", To: "/console/keys"}, {Title: "Mail", To: "/console/mail"}, {Title: "Look and words", To: "/console/branding"}, {Title: "API access", To: "/console/api-access"}}},
 	{Title: "What happened", Links: []web.ConsoleLink{{Title: "Audit", To: "/console/audit"}}},
 }
 
@@ -176,6 +176,12 @@ func (v *visit) ticked(name string, there bool) string {
 		return "on"
 	}
 	return ""
+}
+
+// reads keeps in the audit that the administrator reads about people: whom, if it
+// is one person. What cannot be kept must not be shown.
+func (v *visit) reads(what, userID string) error {
+	return v.console.Reads.Record(v.Context(), v.admin.Read(v.Context(), what, userID))
 }
 
 // line, lines, choice and tick are fields with what was typed, or is there.

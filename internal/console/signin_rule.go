@@ -29,8 +29,10 @@ func listRules(v *visit) error {
 	p := v.frame("/console/sign-in-rules", "Sign-in policy")
 	p.Lead = "What is asked of people who sign in. A sign-in meets every rule that applies."
 	p.Actions = []web.ConsoleLink{{Title: "Add a rule", To: "/console/new-sign-in-rule", Primary: true}}
-	t := web.ConsoleTable{ID: "rules", Title: "Rules", Columns: []string{"Rule", "For", "At", "Asks for"},
-		Empty: "There are no rules: a password is enough, and whoever set up a second factor uses it."}
+	t := web.ConsoleTable{
+		ID: "rules", Title: "Rules", Columns: []string{"Rule", "For", "At", "Asks for"},
+		Empty: "There are no rules: a password is enough, and whoever set up a second factor uses it.",
+	}
 	for _, r := range rules {
 		t.Rows = append(t.Rows, web.ConsoleRow{Cells: []web.ConsoleCell{
 			{Text: r.Name, To: rulePath(r.Name)}, someOf(r.Groups, "Everybody"), someOf(r.Clients, "All applications"), asks(r),

@@ -13,6 +13,16 @@ type InitialToken struct {
 	ExpiresAt time.Time
 }
 
+// Opaque is how the token is minted, once. Whether its bearer's clients are
+// vouched for is in the token itself.
+func (t *InitialToken) Opaque(vouches bool) OpaqueToken {
+	o := OpaqueToken{Kind: KindInitial, ExpiresOn: DayOf(t.ExpiresAt), ID: t.ID}
+	if vouches {
+		o.Generation = Vouching
+	}
+	return o
+}
+
 // StatementIssuer is somebody whose software statements are believed (RFC 7591
 // section 2.3), by keys that are at hand or behind an address.
 type StatementIssuer struct {

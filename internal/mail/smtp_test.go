@@ -26,34 +26,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 var moment = time.Date(2026, 11, 22, 20, 13, 52, 0, time.UTC)
 
-// samples are all kinds of message, and what they look like when little is
-// known.
-func samples() map[string]idp.MailMessage {
-	return map[string]idp.MailMessage{
-		"invitation":            idp.InvitationMail{InvitedBy: "Bob Builder", Link: "/invite?token=s3cret-invite", ExpiresAt: moment.Add(72 * time.Hour)},
-		"invitation_nobody":     idp.InvitationMail{Link: "/invite?token=s3cret-invite", ExpiresAt: moment.Add(72 * time.Hour)},
-		"registration":          idp.RegistrationMail{Link: "/register/account?link=s3cret-registration", ExpiresAt: moment.Add(24 * time.Hour)},
-		"account_exists":        idp.AccountExistsMail{Username: "alice"},
-		"verify_address":        idp.VerifyAddressMail{Link: "/verify?token=s3cret-verify", ExpiresAt: moment.Add(time.Hour)},
-		"reset_password":        idp.ResetPasswordMail{Username: "alice", Link: "/recover/reset?token=s3cret-reset&x=1", ExpiresAt: moment.Add(15 * time.Minute)},
-		"password_changed":      idp.PasswordChangedMail{At: moment, Device: "Firefox on Linux", RemoteAddr: "2001:db8::17"},
-		"password_changed_bare": idp.PasswordChangedMail{At: moment},
-		"factor_added":          idp.FactorChangedMail{Factor: idp.MailFactorPasskey, Change: idp.MailFactorAdded, At: moment, Device: "Safari on iPhone", RemoteAddr: "192.0.2.17"},
-		"factor_removed":        idp.FactorChangedMail{Factor: idp.MailFactorAuthenticator, Change: idp.MailFactorRemoved, At: moment},
-		"factor_codes":          idp.FactorChangedMail{Factor: idp.MailFactorRecoveryCodes, Change: idp.MailFactorAdded, At: moment},
-		"new_device":            idp.NewDeviceMail{At: moment, Device: "Chrome on Windows", RemoteAddr: "192.0.2.17"},
-		"address_changed":       idp.AddressChangedMail{NewAddress: "mallory@elsewhere.example", At: moment, Undo: "/account/undo?token=s3cret-undo", ExpiresAt: moment.Add(72 * time.Hour)},
-		"address_added":         idp.AddressAddedMail{NewAddress: "mallory@elsewhere.example", At: moment},
-		"token_replayed":        idp.TokenReplayedMail{Application: "Team Wiki", At: moment},
-		"token_strange":         idp.TokenReplayedMail{Application: "Team Wiki", Misuse: idp.MailRefreshStrange, At: moment},
-		"code_replayed":         idp.TokenReplayedMail{Application: "Team Wiki", Misuse: idp.MailCodeReplayed, At: moment},
-		"codes_guessed":         idp.CodesGuessedMail{At: moment, Device: "Firefox on Linux", RemoteAddr: "2001:db8::17"},
-		"account_disabled":      idp.AccountDisabledMail{At: moment},
-		"deletion_requested":    idp.DeletionRequestedMail{At: moment, Device: "Firefox, Linux", RemoteAddr: "192.0.2.7"},
-		"deletion_due":          idp.DeletionRequestedMail{At: moment, DueAt: moment.AddDate(0, 0, 30)},
-		"test":                  idp.TestMail{At: moment},
-	}
-}
+func samples() map[string]idp.MailMessage { return mail.Samples(moment) }
 
 func catalogue(t testing.TB) *web.Words {
 	t.Helper()
@@ -438,7 +411,7 @@ func TestPrinter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"mail | To: a@example.com\n", "mail | Subject: Choose a new password at id.example.com\n", "mail | https://id.example.com/recover/reset?token=s3cret-reset&x=1\n"} {
+	for _, want := range []string{"mail | To: a@example.com\n", "mail | Subject: Choose a new password at id.example.com\n", "mail | https://id.example.com/recover/reset?token=sample-reset&x=1\n"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
