@@ -237,6 +237,7 @@ type ConsoleCheck struct {
 	Word  string // the tone in a word, such as Done
 	Title string
 	Text  string
+	Facts []ConsoleFact // what it was judged by
 	To    *ConsoleLink
 	Fix   *ConsoleButton
 	Apart bool // the link leads out of the console

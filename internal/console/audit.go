@@ -316,6 +316,9 @@ func showEvent(v *visit) error {
 	fact("Client", by("client", e.ClientID), e.ClientID)
 	fact("Address", by("ip", e.RemoteAddr), e.RemoteAddr)
 	fact("Request", by("request", e.RequestID), e.RequestID)
+	if e.RequestID != "" {
+		p.Actions = []web.ConsoleLink{{Title: "How it was decided", To: tracesPath + "/" + url.QueryEscape(e.RequestID)}}
+	}
 	fact("Session", code(e.SessionID), e.SessionID)
 	fact("Grant", code(e.GrantID), e.GrantID)
 	fact("Event", code(e.ID.UUID()), "id")

@@ -137,6 +137,9 @@ func table() map[string]page {
 		"/console/audit/{event_id}": {show: showEvent},
 		"/console/audit-export":     {show: exportEvents},
 
+		"/console/traces":              {show: findTrace},
+		"/console/traces/{request_id}": {show: showTrace},
+
 		"/console/api-access":                            {show: showAccess},
 		"/console/new-registration-token":                {show: askInitialToken, act: makeInitialToken, dangerous: true},
 		"/console/registration-tokens/{token_id}/delete": {show: askDeleteInitialToken, act: deleteInitialToken, dangerous: true},

@@ -35,7 +35,7 @@ var sections = []web.ConsoleSection{
 	{Title: "Applications", Links: []web.ConsoleLink{{Title: "Clients", To: "/console/clients"}}},
 	{Title: "People", Links: []web.ConsoleLink{{Title: "People", To: usersPath}}},
 	{Title: "This server", Links: []web.ConsoleLink{{Title: "Sign-in policy", To: "/console/sign-in-rules"}, {Title: "Signing keys", To: "/console/keys"}, {Title: "Mail", To: "/console/mail"}, {Title: "Look and words", To: "/console/branding"}, {Title: "API access", To: "/console/api-access"}}},
-	{Title: "What happened", Links: []web.ConsoleLink{{Title: "Audit", To: "/console/audit"}}},
+	{Title: "What happened", Links: []web.ConsoleLink{{Title: "Audit", To: "/console/audit"}, {Title: "Why did this fail?", To: "/console/traces"}}},
 }
 
 // done are the words of what a form did, by what stands in the address after.
