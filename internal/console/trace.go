@@ -37,8 +37,10 @@ func findTrace(v *visit) error {
 				Hint: "It is on the error page that the person saw, in the header X-Request-Id of every answer, in the log and in the audit. Its first six characters will do.",
 			}}},
 		},
-		web.ConsoleText{ID: "else", Title: "Without an ID", Paragraphs: []string{"Look for the person or the client among what failed or was refused, and go on from the event to its request."},
-			Links: []web.ConsoleLink{{Title: "What was refused", To: "/console/audit?result=refused"}}},
+		web.ConsoleText{
+			ID: "else", Title: "Without an ID", Paragraphs: []string{"Look for the person or the client among what failed or was refused, and go on from the event to its request."},
+			Links: []web.ConsoleLink{{Title: "What was refused", To: "/console/audit?result=refused"}},
+		},
 	}
 	return v.show(p)
 }
