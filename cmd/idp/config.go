@@ -263,6 +263,12 @@ type LogConfig struct {
 
 const day = 24 * time.Hour
 
+// selfRegisteredScopes are all that are about the person alone: the names of
+// groups tell of the organization, too.
+func selfRegisteredScopes() string {
+	return strings.Join(slices.DeleteFunc(idp.IdentityScopes(), func(scope string) bool { return scope == idp.ScopeMemberships }), " ")
+}
+
 // defaultConfig returns what holds where nothing is configured.
 func defaultConfig() Config {
 	l := idp.DefaultLifetimes()
@@ -273,7 +279,7 @@ func defaultConfig() Config {
 		DrainDelay:       Duration(5 * time.Second),
 		Accounts:         AccountsConfig{Registration: "invited", Deletion: "off", DeletionAfter: Duration(30 * day)},
 		Registration: RegistrationConfig{
-			Mode: "off", Scope: strings.Join(idp.IdentityScopes(), " "), SecurityProfile: idp.ProfileBaseline,
+			Mode: "off", Scope: selfRegisteredScopes(), SecurityProfile: idp.ProfileBaseline,
 			MaxClients: 1000, PerHour: 60, IdleLife: Duration(90 * day),
 			MetadataDocuments: "off", SoftwareStatements: "off", StatementAlgs: strings.Join(idp.AssertionAlgorithms(), " "),
 		},

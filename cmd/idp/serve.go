@@ -702,7 +702,7 @@ func (n *node) document() discovery.Document {
 			"sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "nonce", "sid",
 			"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture",
 			"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
-			"email", "email_verified", "phone_number", "phone_number_verified", "address",
+			"email", "email_verified", "phone_number", "phone_number_verified", "address", idp.ClaimGroups,
 		}, idp.ClaimRules{Attributes: n.attributes.Declared()}.Names()...),
 		ACRValues:     idp.ACRs(),
 		GrantTypes:    []string{idp.GrantAuthorizationCode, idp.GrantImplicit, idp.GrantRefreshToken, idp.GrantClientCredentials},

@@ -146,7 +146,8 @@ func (v *visit) resources() ([]idp.Resource, error) {
 
 var identityHints = map[string]string{
 	idp.ScopeOpenID: "sign people in", idp.ScopeProfile: "names, picture, language", idp.ScopeEmail: "e-mail address",
-	idp.ScopeAddress: "postal address", idp.ScopePhone: "phone number", idp.ScopeOfflineAccess: "go on while the person is away",
+	idp.ScopeAddress: "postal address", idp.ScopePhone: "phone number", idp.ScopeMemberships: "names of the person's groups",
+	idp.ScopeOfflineAccess: "go on while the person is away",
 }
 
 func scopes(v *visit) ([]web.ConsoleOption, error) {

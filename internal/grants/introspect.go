@@ -199,7 +199,7 @@ func (s *Service) alive(t idp.AccessToken, state *idp.GrantState, err error) (fo
 	t.Scopes = s.permitted(target{scopes: t.Scopes, resources: s.resourcesOf(t.Audience)}, state.Memberships)
 	f := found{token: t, user: &state.User, memberships: state.Memberships}
 	if state.Grant.Claims != nil {
-		f.claims = state.User.Requested(state.Grant.Claims.Userinfo, client.Scopes(), s.claimRules())
+		f.claims = state.User.Requested(state.Memberships, state.Grant.Claims.Userinfo, client.Scopes(), s.claimRules())
 	}
 	return f, nil
 }

@@ -71,7 +71,7 @@ func (u *unit) authorize(t *idp.AccessToken) {
 	for _, claim := range u.resource.Claims {
 		switch claim {
 		case idp.ClaimGroups:
-			t.Groups = u.state.Memberships.Groups
+			t.Groups, _ = u.state.Memberships.TokenGroups()
 		case idp.ClaimRoles:
 			t.Roles = held
 		case idp.ClaimEntitlements:
@@ -87,9 +87,8 @@ func (u *unit) expiresIn() int64 {
 
 // signIDToken returns the ID token for the unit's grant, bound to the access
 // token and code that travel with it (empty for none). The nonce goes into the
-// first one only: a refresh answers no authentication request. The claims of
-// the scopes go in when there will be no userinfo to ask (OpenID Connect Core
-// section 5.4). It is encrypted for clients that registered so.
+// first one only: a refresh answers no authentication request. It is encrypted
+// for clients that registered so.
 func (u *unit) signIDToken(ctx context.Context, accessToken, code string, alone bool) (string, error) {
 	s := u.service
 	g := u.state.Grant
@@ -102,14 +101,7 @@ func (u *unit) signIDToken(ctx context.Context, accessToken, code string, alone 
 	if u.grantType == idp.GrantAuthorizationCode {
 		t.Nonce = g.Nonce
 	}
-	if g.Claims != nil {
-		t.Claims = u.state.User.Requested(g.Claims.IDToken, u.client.Scopes(), s.claimRules())
-	}
-	if alone {
-		claims := u.state.User.Claims(u.scopes, s.claimRules())
-		maps.Copy(claims, t.Claims)
-		t.Claims = claims
-	}
+	t.Claims = u.idTokenClaims(alone)
 	alg := u.client.IDTokenSignedResponseAlg
 	if alg == "" {
 		alg = idp.AlgRS256 // OpenID Connect Dynamic Client Registration section 2
@@ -119,6 +111,28 @@ func (u *unit) signIDToken(ctx context.Context, accessToken, code string, alone 
 		return raw, err
 	}
 	return s.Encrypter.Encrypt(ctx, u.client, u.client.IDTokenEncryptedResponseAlg, u.client.IDTokenEncryptedResponseEnc, raw)
+}
+
+// idTokenClaims are what the ID token says of the person: what was asked for by
+// name, and the claims of the scopes when there will be no userinfo to ask
+// (OpenID Connect Core section 5.4). The groups are there with their scope in
+// any case: what decides about rights by them reads nothing but the ID token.
+func (u *unit) idTokenClaims(alone bool) map[string]any {
+	user, m, rules := &u.state.User, u.state.Memberships, u.service.claimRules()
+	claims := map[string]any{}
+	switch {
+	case alone:
+		claims = user.Claims(m, u.scopes, rules)
+	case hasScope(u.scopes, idp.ScopeMemberships):
+		claims = user.Claims(m, []string{idp.ScopeMemberships}, rules)
+	}
+	if asked := u.state.Grant.Claims; asked != nil {
+		maps.Copy(claims, user.Requested(m, asked.IDToken, u.client.Scopes(), rules))
+	}
+	if _, ok := m.TokenGroups(); !ok {
+		delete(claims, idp.ClaimGroups) // userinfo tells them
+	}
+	return claims
 }
 
 func hasScope(scopes []string, scope string) bool { return slices.Contains(scopes, scope) }

@@ -60,7 +60,7 @@ func (s *Service) Preview(ctx context.Context, clientID, audience string, user i
 	if err != nil {
 		return p, err
 	}
-	claims := user.Claims(scopes, s.claimRules())
+	claims := user.Claims(m, scopes, s.claimRules())
 	claims["sub"] = u.token.Subject
 	p.Userinfo, err = json.Marshal(claims)
 	return p, err

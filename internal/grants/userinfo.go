@@ -88,7 +88,7 @@ func (s *Service) userinfo(r *http.Request) (map[string]any, *idp.Client, *Error
 	if !ok {
 		return nil, nil, dead
 	}
-	claims := f.user.Claims(f.token.Scopes, s.claimRules())
+	claims := f.user.Claims(f.memberships, f.token.Scopes, s.claimRules())
 	maps.Copy(claims, f.claims)
 	claims["sub"] = f.token.Subject
 	return claims, client, nil

@@ -94,7 +94,7 @@ var reservedClaims = []string{
 	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "azp", "nonce", "auth_time", "at_hash", "c_hash", "s_hash", "acr", "amr", "sid",
 	"sub_jwk", "_claim_names", "_claim_sources", "active", "scope", "client_id", "username", "token_type", "expires_in", "cnf", "act", "may_act",
 	"events", "toe", "txn", "sub_id", "trust_framework", "verified_claims", "authorization_details",
-	ClaimGroups, ClaimRoles, ClaimEntitlements, "gid",
+	ClaimRoles, ClaimEntitlements, "gid",
 }
 
 // ClaimRules say what becomes of an account beyond the standard claims.

@@ -54,7 +54,8 @@ var claimScopes = map[string]string{
 	"locale": ScopeProfile, "updated_at": ScopeProfile,
 	"email": ScopeEmail, "email_verified": ScopeEmail,
 	"phone_number": ScopePhone, "phone_number_verified": ScopePhone,
-	"address": ScopeAddress,
+	"address":   ScopeAddress,
+	ClaimGroups: ScopeMemberships,
 }
 
 // Scopes returns the scopes that open the claims asked for. Asking for one
@@ -83,14 +84,14 @@ func (c *ClaimsRequest) Scopes(rules ClaimRules) []string {
 
 // Requested returns those of the claims asked for by name that the allowed
 // scopes open, as far as the person has them.
-func (u *User) Requested(asked map[string]*ClaimRequest, allowed []string, rules ClaimRules) map[string]any {
+func (u *User) Requested(m Memberships, asked map[string]*ClaimRequest, allowed []string, rules ClaimRules) map[string]any {
 	claims := map[string]any{}
 	for name := range asked {
 		for _, scope := range allowed {
 			if rules.scope(name) != scope {
 				continue
 			}
-			if value, ok := u.Claims([]string{scope}, rules)[name]; ok {
+			if value, ok := u.Claims(m, []string{scope}, rules)[name]; ok {
 				claims[name] = value
 			}
 		}

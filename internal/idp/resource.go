@@ -6,26 +6,28 @@ import (
 )
 
 // The scopes that belong to the issuer itself (OpenID Connect Core sections
-// 5.4 and 11). Every other scope belongs to one resource.
+// 5.4 and 11, and groups, which many applications know). Every other scope
+// belongs to one resource.
 const (
 	ScopeOpenID        = "openid"
 	ScopeProfile       = "profile"
 	ScopeEmail         = "email"
 	ScopeAddress       = "address"
 	ScopePhone         = "phone"
+	ScopeMemberships   = "groups"
 	ScopeOfflineAccess = "offline_access"
 )
 
 // IdentityScopes lists the issuer's own scopes.
 func IdentityScopes() []string {
-	return []string{ScopeOpenID, ScopeProfile, ScopeEmail, ScopeAddress, ScopePhone, ScopeOfflineAccess}
+	return []string{ScopeOpenID, ScopeProfile, ScopeEmail, ScopeAddress, ScopePhone, ScopeMemberships, ScopeOfflineAccess}
 }
 
 // IsIdentityScope reports whether the scope is one of the issuer's own.
 func IsIdentityScope(scope string) bool { return slices.Contains(IdentityScopes(), scope) }
 
 // Authorization claims that a resource may ask for in its access tokens
-// (RFC 9068 section 2.2.3.1).
+// (RFC 9068 section 2.2.3.1). The scope groups opens the first to clients.
 const (
 	ClaimGroups       = "groups"
 	ClaimRoles        = "roles"
@@ -98,6 +100,25 @@ type Group struct {
 type Memberships struct {
 	Groups []string
 	Roles  []string
+}
+
+// maxTokenGroups bounds what groups add to a token, in bytes of JSON: signed,
+// encrypted and beside everything else it stays below 8 KiB, which headers,
+// cookies and addresses still carry.
+const maxTokenGroups = 3 << 10
+
+// TokenGroups returns the groups as a token tells them: all, or none when they
+// take too much room. Never some: who reads a list takes what is not in it for
+// what the person is not.
+func (m Memberships) TokenGroups() (groups []string, ok bool) {
+	size := len("[]")
+	for _, name := range m.Groups {
+		size += len(name) + len(`"",`)
+	}
+	if size > maxTokenGroups {
+		return nil, false
+	}
+	return m.Groups, true
 }
 
 // EffectiveRoles returns the sorted names of the roles that somebody with these

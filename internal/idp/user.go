@@ -125,8 +125,9 @@ func (u *User) DisplayName() string {
 }
 
 // Claims returns the claims about the person that the granted scopes open
-// (OpenID Connect Core section 5.4), without sub. Empty ones are left out.
-func (u *User) Claims(scopes []string, rules ClaimRules) map[string]any {
+// (OpenID Connect Core section 5.4), without sub. Empty ones are left out, but
+// for groups: that the person is in none is an answer too.
+func (u *User) Claims(m Memberships, scopes []string, rules ClaimRules) map[string]any {
 	claims := map[string]any{}
 	text := func(name, value string) {
 		if value != "" {
@@ -166,6 +167,8 @@ func (u *User) Claims(scopes []string, rules ClaimRules) map[string]any {
 			if p.Address != nil {
 				claims["address"] = p.Address
 			}
+		case ScopeMemberships:
+			claims[ClaimGroups] = append([]string{}, m.Groups...)
 		}
 	}
 	return claims

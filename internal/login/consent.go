@@ -220,6 +220,8 @@ func identityScope(s idp.ConsentScope, user idp.User) (label, detail *web.Text) 
 		return web.Say("scope.phone"), verbatim(user.Profile.PhoneNumber)
 	case idp.ScopeAddress:
 		return web.Say("scope.address"), nil
+	case idp.ScopeMemberships:
+		return web.Say("scope.groups"), web.Say("scope.groups_detail")
 	}
 	if s.Description != "" {
 		return web.Verbatim(s.Description), web.Verbatim(s.Name)

@@ -24,7 +24,7 @@ func TestRoundTripsPerRequest(t *testing.T) {
 		api := inst.NewResource(t, []string{"orders:read"})
 		opaque := inst.NewResource(t, []string{"stock:read"}, "--access-token-format", "opaque")
 		alice := inst.NewUser(t)
-		web := inst.WebClient(t, "--scope", "openid email offline_access orders:read", "--audience", api,
+		web := inst.WebClient(t, "--scope", "openid email groups offline_access orders:read", "--audience", api,
 			"--backchannel-logout-uri", "https://app.example/hear") // to be told of a logout costs an authorization nothing
 		service := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", api, "--scope", "orders:read")
 		stock := inst.NewClient(t, "--grant-type", "client_credentials", "--audience", opaque, "--scope", "stock:read")
@@ -40,7 +40,7 @@ func TestRoundTripsPerRequest(t *testing.T) {
 			node = inst.Start(t)
 		}
 		b := node.NewBrowser(t)
-		scope := []string{"scope", "openid email offline_access orders:read", "resource", api}
+		scope := []string{"scope", "openid email groups offline_access orders:read", "resource", api}
 		credentials := url.Values{"grant_type": {"client_credentials"}}
 		code := func(t *testing.T) (string, PKCE) {
 			p := NewPKCE()
