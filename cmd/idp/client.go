@@ -10,6 +10,7 @@ import (
 
 	"idp/internal/admin"
 	"idp/internal/idp"
+	"idp/internal/snippets"
 )
 
 // clientView is a client as it is printed: the names of RFC 7591, and its
@@ -138,8 +139,10 @@ func (a *app) clientCreate() *cobra.Command {
 		Use:   "create [CLIENT_ID]",
 		Short: "Register a client; its secret is shown this once",
 		Long: "Registers a client. Flags have the names of RFC 7591. Without CLIENT_ID one is made.\n" +
+			"--for sets what a stack needs and the flags do not name: a redirect URI that is an origin alone gets the stack's path.\n" +
 			"A confidential client gets a secret of 256 bits, which is shown once and cannot be read again.",
 		Example: "  idp client create wiki --name Wiki --redirect-uri https://wiki.example.com/callback --scope 'openid profile email'\n" +
+			"  idp client create grafana --for grafana --redirect-uri https://grafana.example.com\n" +
 			"  idp client create tool --public --application-type native --redirect-uri http://127.0.0.1/callback --scope openid\n" +
 			"  idp client create batch --grant-type client_credentials --audience https://api.example.com --scope orders:read",
 		Args: atMost(1),
@@ -148,8 +151,19 @@ func (a *app) clientCreate() *cobra.Command {
 	var secret secretFlags
 	secret.register(c, "secret", "a secret of your own")
 	file := c.Flags().StringP("file", "f", "", "read the metadata from a YAML or JSON file (- for stdin); flags go before it")
+	stack := c.Flags().String("for", "", "the stack that it is for, as idp client snippet names them")
+	_ = c.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(snippets.Stacks(), cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var document clientDocument
+		if *stack != "" && *file != "" {
+			return usage("--for and --file exclude each other")
+		}
+		if *stack != "" {
+			var ok bool
+			if document.ClientMetadata, ok = snippets.Preset(*stack); !ok {
+				return usage("--for %s: there is none of that name that a client is registered for%s", *stack, didYouMean(*stack, snippets.Stacks()))
+			}
+		}
 		if *file != "" {
 			if err := a.readDocument(*file, &document); err != nil {
 				return err
@@ -162,6 +176,7 @@ func (a *app) clientCreate() *cobra.Command {
 		if err := flags.apply(&in.ClientMetadata); err != nil {
 			return err
 		}
+		snippets.Complete(*stack, &in.ClientMetadata)
 		var err error
 		if in.Secret, err = secret.read(a); err != nil {
 			return err

@@ -89,6 +89,7 @@ type values struct {
 	APIScope, FirstAPIScope                    string
 	Audience, IDTokenAlg, TokenAlg             string
 	Opaque                                     bool // tokens for the API are no JWTs
+	Groups                                     bool // the client is told the groups of people
 }
 
 // fill writes the texts of a stack for a client.
@@ -158,6 +159,7 @@ func valuesOf(issuer string, c *idp.Client, apis []idp.Resource) values {
 			v.APIScopes = append(v.APIScopes, scope)
 		}
 	}
+	v.Groups = slices.Contains(identity, idp.ScopeMemberships)
 	v.Scope, v.Identity, v.APIScope = strings.Join(v.Scopes, " "), strings.Join(identity, " "), strings.Join(v.APIScopes, " ")
 	if v.FirstAPIScope = "read"; len(v.APIScopes) > 0 {
 		v.FirstAPIScope = v.APIScopes[0]

@@ -52,12 +52,13 @@ func changed(c *idp.Client, change func(*idp.Client)) *idp.Client {
 
 // fitting are clients that are just right for their stacks.
 func fitting() map[string]*idp.Client {
+	groups := func(c *idp.Client) { c.Scope += " groups" }
 	post := func(c *idp.Client) { c.TokenEndpointAuthMethod = idp.AuthClientSecretPost }
 	public := func(c *idp.Client) { c.TokenEndpointAuthMethod = idp.AuthNone }
 	native := func(c *idp.Client) {
 		c.TokenEndpointAuthMethod, c.ApplicationType = idp.AuthNone, idp.ApplicationNative
 	}
-	proxied := web("https://wiki.example.com/oauth2/callback")
+	proxied := changed(web("https://wiki.example.com/oauth2/callback"), groups)
 	service := &idp.Client{ClientID: "batch", ClientMetadata: idp.ClientMetadata{
 		ClientName: "Batch", TokenEndpointAuthMethod: idp.AuthClientSecretBasic, GrantTypes: []string{"client_credentials"}, Audience: []string{orders}, Scope: "orders:read",
 	}}
@@ -77,16 +78,16 @@ func fitting() map[string]*idp.Client {
 		"nginx":           proxied,
 		"traefik":         proxied,
 		"caddy":           proxied,
-		"grafana":         web("https://grafana.example.com/login/generic_oauth"),
-		"gitlab":          web("https://gitlab.example.com/users/auth/openid_connect/callback"),
-		"argocd":          web("https://argocd.example.com/auth/callback"),
-		"vault":           web("https://vault.example.com/ui/vault/auth/oidc/oidc/callback", "http://localhost:8250/oidc/callback"),
-		"gitea":           changed(web("https://gitea.example.com/user/oauth2/idp/callback"), func(c *idp.Client) { c.PKCEOptional = true }),
-		"nextcloud":       changed(web("https://cloud.example.com/apps/user_oidc/code"), post),
+		"grafana":         changed(web("https://grafana.example.com/login/generic_oauth"), groups),
+		"gitlab":          changed(web("https://gitlab.example.com/users/auth/openid_connect/callback"), groups),
+		"argocd":          changed(web("https://argocd.example.com/auth/callback"), groups),
+		"vault":           changed(web("https://vault.example.com/ui/vault/auth/oidc/oidc/callback", "http://localhost:8250/oidc/callback"), groups),
+		"gitea":           changed(changed(web("https://gitea.example.com/user/oauth2/idp/callback"), func(c *idp.Client) { c.PKCEOptional = true }), groups),
+		"nextcloud":       changed(changed(web("https://cloud.example.com/apps/user_oidc/code"), post), groups),
 		"spa":             changed(changed(web("https://shop.example.com/callback"), public), func(c *idp.Client) { c.AllowedCORSOrigins = []string{"https://shop.example.com"} }),
 		"appauth-android": changed(web("com.example.shop:/callback"), native),
 		"appauth-ios":     changed(web("com.example.shop:/callback"), native),
-		"kubernetes":      changed(web("http://localhost:8000", "http://localhost:18000"), native),
+		"kubernetes":      changed(changed(web("http://localhost:8000", "http://localhost:18000"), native), groups),
 	}
 	for _, name := range snippets.Stacks() {
 		if strings.HasPrefix(name, "service-") || strings.HasPrefix(name, "api-") {
@@ -185,6 +186,8 @@ func TestProblemsAreTold(t *testing.T) {
 		{"spring", func(c *idp.Client) { c.Scope = "openid a${b}" }, "${"},
 		{"django-mozilla", func(c *idp.Client) { c.UserinfoSignedResponseAlg = "RS256" }, "plain JSON"},
 		{"gitea", nil, "pkce_optional"},
+		{"grafana", nil, "scope lacks groups"},
+		{"argocd", nil, "scope lacks groups"},
 		{"oauth2-proxy", func(c *idp.Client) { c.Scope = "openid" }, "lacks email"},
 		{"go", func(c *idp.Client) { c.Scope = "profile" }, "lacks openid"},
 		{"go", func(c *idp.Client) { c.TokenEndpointAuthMethod = idp.AuthPrivateKeyJWT }, "private_key_jwt"},
@@ -202,6 +205,12 @@ func TestProblemsAreTold(t *testing.T) {
 			tt.change(c)
 		}
 		require.Contains(t, strings.Join(snippetFor(t, tt.stack, c).Problems, "\n"), tt.says, tt.stack)
+	}
+	// Those that need no groups do without.
+	for _, stack := range []string{"gitlab", "oauth2-proxy", "vault", "gitea", "nextcloud"} {
+		s := snippetFor(t, stack, plain())
+		require.NotContains(t, strings.Join(s.Problems, "\n"), "groups", stack)
+		require.NotContains(t, s.Files[0].Text, "groups", stack)
 	}
 	// One that can push does.
 	pushes := snippetFor(t, "express", changed(plain(), func(c *idp.Client) { c.RequirePushedAuthorizationRequests = true }))

@@ -19,11 +19,15 @@ type stack struct {
 	suits       func(*idp.Client) bool
 
 	// callback is the path that it is called back at, with a group around what
-	// names the issuer there; empty for any. Says is the same for people.
+	// names the issuer there; empty for any. Says is the same for people, or what
+	// it is called back at by default.
 	callback, says string
 	methods        []string // how it authenticates; nil for a secret in header or body
 	algs           []string // of ID tokens that it verifies; nil for all
 	pushes         bool     // it can push authorization requests
+	noPKCE         bool     // it cannot send PKCE
+	groups         bool     // its text maps groups to rights
+	alsoAt         []string // further redirect URIs that it has in any case
 	check          func(c *idp.Client, v values) []string
 }
 
@@ -42,7 +46,7 @@ func stacks() []stack {
 		{
 			name: "aspnet", title: "ASP.NET Core", files: []string{"Program.cs"}, suits: webApplication,
 			trap: "It renames claims unless MapInboundClaims is false, sends the secret in the body, and wants RS256 of most libraries around it.",
-			algs: jose, methods: inBody, pushes: true,
+			says: "/signin-oidc", algs: jose, methods: inBody, pushes: true,
 			check: func(_ *idp.Client, v values) []string {
 				if v.IDTokenAlg != idp.AlgRS256 {
 					return []string{"Many .NET libraries expect RS256, and this client's ID tokens are signed with " + v.IDTokenAlg + ": leave id_token_signed_response_alg empty unless you know yours."}
@@ -142,7 +146,7 @@ func stacks() []stack {
 		{
 			name: "kubernetes", title: "Kubernetes with kubelogin", files: []string{"authentication.yaml", "kubeconfig.yaml"}, suits: onDevice,
 			trap:    "Names need a prefix, or somebody could be called like a user of the system; groups have to be a list; the issuer has to be https.",
-			methods: []string{idp.AuthNone}, algs: jose,
+			methods: []string{idp.AuthNone}, algs: jose, groups: true, alsoAt: []string{"http://localhost:8000", "http://localhost:18000"},
 			check: func(c *idp.Client, v values) []string {
 				var out []string
 				if v.Insecure {
@@ -156,8 +160,8 @@ func stacks() []stack {
 		},
 		{
 			name: "grafana", title: "Grafana", files: []string{"compose.yaml"}, suits: webApplication,
-			trap:     "Everybody is a viewer unless a claim is mapped to a role, and ID tokens carry no groups: declare an attribute with a claim.",
-			callback: `/login/generic_oauth$`, says: "/login/generic_oauth", check: plainUserinfo,
+			trap:     "Everybody is a viewer unless a group is mapped to a role.",
+			callback: `/login/generic_oauth$`, says: "/login/generic_oauth", groups: true, check: plainUserinfo,
 		},
 		{
 			name: "gitlab", title: "GitLab", files: []string{"gitlab.rb"}, suits: webApplication,
@@ -166,13 +170,13 @@ func stacks() []stack {
 		},
 		{
 			name: "argocd", title: "Argo CD", files: []string{"argocd-cm.yaml", "argocd-rbac-cm.yaml"}, suits: signsPeopleIn,
-			trap:     "Older versions run PKCE in the browser: they need a public client and the redirect URI /pkce/verify. Roles come from a claim, and ID tokens carry no groups.",
-			callback: `/auth/callback$`, says: "/auth/callback", methods: []string{idp.AuthNone, idp.AuthClientSecretBasic, idp.AuthClientSecretPost},
+			trap:     "Older versions run PKCE in the browser: they need a public client and the redirect URI /pkce/verify. Everybody reads unless a group is mapped to a role.",
+			callback: `/auth/callback$`, says: "/auth/callback", groups: true, methods: []string{idp.AuthNone, idp.AuthClientSecretBasic, idp.AuthClientSecretPost},
 		},
 		{
 			name: "vault", title: "Vault", files: []string{"setup.sh"}, suits: webApplication,
 			trap:     "The browser and the command line have redirect URIs of their own: …/ui/vault/auth/oidc/oidc/callback and http://localhost:8250/oidc/callback.",
-			callback: `/oidc/callback$`, says: "/ui/vault/auth/oidc/oidc/callback", algs: jose,
+			callback: `/oidc/callback$`, says: "/ui/vault/auth/oidc/oidc/callback", algs: jose, alsoAt: []string{"http://localhost:8250/oidc/callback"},
 			check: func(c *idp.Client, _ values) []string {
 				if !slices.Contains(c.RedirectURIs, "http://localhost:8250/oidc/callback") {
 					return []string{"redirect_uris lacks http://localhost:8250/oidc/callback, which vault login needs."}
@@ -183,17 +187,11 @@ func stacks() []stack {
 		{
 			name: "gitea", title: "Gitea", files: []string{"setup.sh"}, suits: webApplication,
 			trap:     "Gitea sends no PKCE; the source's name is part of the redirect URI, with its case.",
-			callback: `/user/oauth2/([^/]+)/callback$`, says: "/user/oauth2/NAME/callback", algs: jose,
-			check: func(c *idp.Client, _ values) []string {
-				if !c.PKCEOptional {
-					return []string{"Gitea sends no PKCE, and the client has to: set pkce_optional for it, and for it alone."}
-				}
-				return nil
-			},
+			callback: `/user/oauth2/([^/]+)/callback$`, says: "/user/oauth2/NAME/callback", algs: jose, noPKCE: true,
 		},
 		{
 			name: "nextcloud", title: "Nextcloud with user_oidc", files: []string{"setup.sh"}, suits: webApplication,
-			trap:     "It sends the secret in the body, and PKCE is off unless use_pkce is set.",
+			trap:     "It sends the secret in the body, and PKCE is off unless use_pkce is set; with the scope groups, who is in a group called admin administers it.",
 			callback: `/apps/user_oidc/code$`, says: "/apps/user_oidc/code", algs: jose, methods: inBody,
 		},
 		{
@@ -295,8 +293,14 @@ func (s stack) problems(c *idp.Client, v values, called bool) []string {
 		if !slices.Contains(c.Scopes(), idp.ScopeOpenID) {
 			add("scope lacks openid: there is no ID token without it.")
 		}
+		if s.groups && !slices.Contains(c.Scopes(), idp.ScopeMemberships) {
+			add("scope lacks groups, by which this text decides what people may do: nobody is in any.")
+		}
 		if len(s.algs) > 0 && !slices.Contains(s.algs, v.IDTokenAlg) {
 			add("It verifies ID tokens signed with %s, and the client's are signed with %s: set id_token_signed_response_alg.", strings.Join(s.algs, ", "), v.IDTokenAlg)
+		}
+		if s.noPKCE && !c.PKCEOptional {
+			add("%s sends no PKCE, and the client has to: set pkce_optional for it, and for it alone.", s.title)
 		}
 		if c.IDTokenEncryptedResponseAlg != "" {
 			add("The client's ID tokens are encrypted, and this text does not open them.")
