@@ -175,6 +175,23 @@ func table() map[string]page {
 		"/console/users/{user_id}/disable":       disableUser(),
 		"/console/users/{user_id}/enable":        enableUser(),
 		"/console/users/{user_id}/delete":        deleteUser(),
+		"/console/users/{user_id}/groups":        {show: showUserGroups, act: changeUserGroups},
+
+		"/console/groups":                {show: listGroups},
+		"/console/groups/{group}":        {show: showGroup, act: changeGroup},
+		"/console/groups/{group}/delete": {show: askDeleteGroup, act: deleteGroup, dangerous: true},
+		"/console/new-group":             {show: showNewGroup, act: createGroup},
+		"/console/new-role":              {show: showNewRole, act: createRole},
+		"/console/new-resource":          {show: showNewResource, act: createResource},
+		"/console/roles":                 {show: listRoles},
+		"/console/roles/{role}":          {show: showRole, act: changeRole},
+		"/console/roles/{role}/delete":   {show: askDeleteRole, act: deleteRole, dangerous: true},
+
+		"/console/resources":                                {show: listResources},
+		"/console/resources/{audience}":                     {show: showResource, act: saveResource},
+		"/console/resources/{audience}/delete":              {show: askDeleteResource, act: deleteResource, dangerous: true},
+		"/console/resources/{audience}/permissions":         {show: showPermissions, act: changePermissions},
+		"/console/resources/{audience}/permissions/{scope}": {show: showPermission, act: changePermission},
 	}
 }
 

@@ -32,8 +32,8 @@ type visit struct {
 // sections are the navigation: the path of each page's section, by its title.
 var sections = []web.ConsoleSection{
 	{Links: []web.ConsoleLink{{Title: "Home", To: "/console"}}},
-	{Title: "Applications", Links: []web.ConsoleLink{{Title: "Clients", To: "/console/clients"}}},
-	{Title: "People", Links: []web.ConsoleLink{{Title: "People", To: usersPath}}},
+	{Title: "Applications", Links: []web.ConsoleLink{{Title: "Clients", To: "/console/clients"}, {Title: "APIs", To: resourcesPath}}},
+	{Title: "People", Links: []web.ConsoleLink{{Title: "People", To: usersPath}, {Title: "Groups", To: groupsPath}, {Title: "Roles", To: rolesPath}}},
 	{Title: "This server", Links: []web.ConsoleLink{{Title: "Sign-in policy", To: "/console/sign-in-rules"}, {Title: "Signing keys", To: "/console/keys"}, {Title: "Mail", To: "/console/mail"}, {Title: "Look and words", To: "/console/branding"}, {Title: "API access", To: "/console/api-access"}}},
 	{Title: "What happened", Links: []web.ConsoleLink{{Title: "Audit", To: "/console/audit"}, {Title: "Why did this fail?", To: "/console/traces"}}},
 }

@@ -145,13 +145,9 @@ func showInvitation(v *visit) error {
 	if !v.console.SendsMail {
 		form.Submit, address.Hint = "Make the invitation", "No mail is sent from here: you are shown a link to hand over, good once, for seven days."
 	}
-	groups, err := v.admin.Groups(v.Context())
+	options, err := groups(v)
 	if err != nil {
 		return err
-	}
-	var options []web.ConsoleOption
-	for _, g := range groups {
-		options = append(options, web.ConsoleOption{Value: g.Name, Label: g.Name, Hint: g.Description})
 	}
 	form.Groups = []web.ConsoleGroup{{Fields: []web.ConsoleField{address, v.line("name", "Name", "", "")}}}
 	if len(options) > 0 {

@@ -260,3 +260,117 @@ func TestConsole_InvitationsByMail(t *testing.T) {
 		t.Error("an account was made")
 	}
 }
+
+// Groups, roles and APIs are made, filled and taken away; what is named elsewhere
+// stays; nobody becomes an administrator, or none any more, by a stale sign-in.
+func TestConsole_Permissions(t *testing.T) {
+	t.Parallel()
+	EachEngine(t, func(t *testing.T, engine string) {
+		w := newConsoleWorld(t, engine, nil)
+		const api = "https://shop.example/v1"
+		apiPath := "/console/resources/" + url.QueryEscape(api)
+
+		wantPage(t, w.send(t, "/console/new-resource", "resource", url.Values{"audience": {api}, "name": {"Shop"}}), http.StatusOK, "/console/resources/"+api)
+		if a := w.send(t, "/console/new-resource", "resource", url.Values{"audience": {"shop"}}); a.Status != http.StatusUnprocessableEntity || !a.HasID("resource-audience-problem") {
+			t.Errorf("%d\n%s", a.Status, a.Body)
+		}
+		if a := w.send(t, "/console/new-resource", "resource", url.Values{"audience": {api}}); a.Status != http.StatusConflict {
+			t.Errorf("the audience again: %d", a.Status)
+		}
+		for _, scope := range []string{"read", "write"} {
+			wantPage(t, w.send(t, apiPath+"/permissions", "permission", url.Values{"scope": {scope}, "description": {"May " + scope}}), http.StatusOK, "/console/resources/"+api+"/permissions")
+		}
+		for scope, status := range map[string]int{"read": 409, "openid": 422, "idp.x": 422, "a b": 422, "": 422} {
+			if a := w.send(t, apiPath+"/permissions", "permission", url.Values{"scope": {scope}}); a.Status != status {
+				t.Errorf("scope %q: %d", scope, a.Status)
+			}
+		}
+		wantPage(t, w.send(t, apiPath+"/permissions/write", "permission", url.Values{"description": {"Change the shop"}, "requires_role": {"on"}}), http.StatusOK, "/console/resources/"+api+"/permissions")
+		wantPage(t, w.send(t, apiPath, "resource", url.Values{
+			"name": {"The shop"}, "access_token_format": {"opaque"}, "access_token_signing_alg": {""}, "access_token_lifetime": {"120"}, "claims.roles": {"on"},
+		}), http.StatusOK, "/console/resources/"+api)
+		if a := w.send(t, apiPath, "resource", url.Values{"access_token_format": {"opaque"}, "access_token_lifetime": {"-1"}}); a.Status != http.StatusUnprocessableEntity || !a.HasID("resource-access_token_lifetime-problem") {
+			t.Errorf("%d\n%s", a.Status, a.Body)
+		}
+		var shop struct {
+			Name   string
+			Scopes []struct {
+				Name, Description string
+				RequiresRole      bool `json:"requires_role"`
+			}
+			Claims   []string
+			Format   string `json:"access_token_format"`
+			Lifetime int    `json:"access_token_lifetime"`
+		}
+		w.JSON(t, &shop, "", "resource", "get", api)
+		if shop.Name != "The shop" || len(shop.Scopes) != 2 || shop.Scopes[1].Description != "Change the shop" || !shop.Scopes[1].RequiresRole ||
+			shop.Format != "opaque" || shop.Lifetime != 120 || strings.Join(shop.Claims, " ") != "roles" {
+			t.Errorf("%+v", shop)
+		}
+
+		// A group with somebody in it, and a role that its members hold.
+		wantPage(t, w.send(t, "/console/new-group", "group", url.Values{"name": {"sales/emea"}, "description": {"Sells"}}), http.StatusOK, "/console/groups/sales/emea")
+		const group, role = "/console/groups/sales%2Femea", "/console/roles/buyer"
+		if a := w.send(t, "/console/new-group", "group", url.Values{"name": {"a b"}}); a.Status != http.StatusUnprocessableEntity || !a.HasID("group-name-problem") {
+			t.Errorf("%d", a.Status)
+		}
+		wantPage(t, w.send(t, "/console/new-role", "role", url.Values{"name": {"buyer"}, "scopes." + api + " write": {"on"}, "groups.sales/emea": {"on"}}), http.StatusOK, role)
+		if a := w.send(t, "/console/new-role", "role", url.Values{"name": {"boss"}, "scopes." + w.Issuer + "/admin idp.admin": {"on"}}); a.Status != http.StatusUnprocessableEntity {
+			t.Errorf("a role of the admin API: %d", a.Status)
+		}
+		if a := w.send(t, group, "add", url.Values{"user": {"nobody"}}); a.Status != http.StatusUnprocessableEntity || !a.HasID("add-user-problem") {
+			t.Errorf("%d", a.Status)
+		}
+		wantPage(t, w.send(t, group, "add", url.Values{"user": {w.employee.Username}}), http.StatusOK, "/console/groups/sales/emea")
+		at := "/console/users/" + w.employee.Sub + "/groups"
+		if a := w.b.Get(t, at); !strings.Contains(a.Body, "By sales/emea") || !strings.Contains(a.Body, role) {
+			t.Errorf("%s", a.Body)
+		}
+		wantPage(t, w.send(t, at, "give", url.Values{"role": {"buyer"}}), http.StatusOK, at)
+		wantPage(t, w.press(t, at, "action", "leave"), http.StatusOK, at)
+		if a := w.b.Get(t, role); !strings.Contains(a.Body, w.employee.Username) {
+			t.Errorf("%s", a.Body)
+		}
+
+		// What is named elsewhere stays.
+		for _, path := range []string{group + "/delete", apiPath + "/delete"} {
+			if a := w.send(t, path, "confirm", nil); a.Status != http.StatusConflict || !strings.Contains(a.Body, "role buyer") {
+				t.Errorf("%s: %d\n%s", path, a.Status, a.Body)
+			}
+		}
+		if a := w.press(t, apiPath+"/permissions", "scope", "write"); a.Status != http.StatusConflict || !strings.Contains(a.Body, "role buyer") {
+			t.Errorf("%d\n%s", a.Status, a.Body)
+		}
+		wantPage(t, w.press(t, role, "action", "remove"), http.StatusOK, role)
+		wantPage(t, w.send(t, role+"/delete", "confirm", nil), http.StatusOK, "/console/roles")
+		wantPage(t, w.press(t, apiPath+"/permissions", "scope", "write"), http.StatusOK, "/console/resources/"+api+"/permissions")
+		wantPage(t, w.send(t, apiPath+"/delete", "confirm", nil), http.StatusOK, "/console/resources")
+		wantPage(t, w.send(t, group+"/delete", "confirm", nil), http.StatusOK, "/console/groups")
+		for _, path := range []string{group, role, apiPath} {
+			if a := w.b.Get(t, path); a.Status != http.StatusNotFound {
+				t.Errorf("%s: %d", path, a.Status)
+			}
+		}
+
+		// Administrators.
+		const admins = "/console/groups/idp-admins"
+		if a := w.press(t, admins, "action", "remove"); a.Status != http.StatusConflict || !strings.Contains(a.Body, "last administrator") {
+			t.Errorf("%d", a.Status)
+		}
+		if a := w.send(t, admins+"/delete", "confirm", nil); a.Status != http.StatusForbidden {
+			t.Errorf("%d", a.Status)
+		}
+		w.staleSignIns(t, w.officer)
+		for name, a := range map[string]*Answer{
+			"a group's page":  w.send(t, admins, "add", url.Values{"user": {w.employee.Username}}),
+			"a person's page": w.send(t, at, "join", url.Values{"group": {"idp-admins"}}),
+			"taken out":       w.press(t, admins, "action", "remove"),
+		} {
+			if a.Status != http.StatusForbidden || !a.HasID("stale") {
+				t.Errorf("%s: %d\n%s", name, a.Status, a.Body)
+			}
+		}
+		w.b.Login(t, w.b.Get(t, "/console/fresh"), w.officer.Username, w.officer.Password)
+		wantPage(t, w.send(t, at, "join", url.Values{"group": {"idp-admins"}}), http.StatusOK, at)
+	})
+}
