@@ -131,7 +131,7 @@ var ruleTexts = []RuleText{
 	},
 	{
 		RuleClientEnabled, "The client is not disabled.", "docs/clients.md",
-		"Enable it: idp client update CLIENT --disabled=false.",
+		"Enable it: idp client enable CLIENT.",
 	},
 	{
 		RuleClientDocument, "A client_id that is the address of a document leads to one that can be read and is accepted here.", "OAuth Client ID Metadata Document (draft) section 4",
