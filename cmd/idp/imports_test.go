@@ -81,6 +81,7 @@ var doors = map[string]string{
 	"github.com/mattn/go-sqlite3":              "nobody",
 	"github.com/oapi-codegen/runtime":          "internal/adminapi/adminclient",
 	"github.com/getkin/kin-openapi":            "tests",
+	"github.com/ory/hydra-client-go/v2":        "tests",
 	"github.com/stretchr/testify":              "tests",
 	"pgregory.net/rapid":                       "tests",
 	"github.com/rogpeppe/go-internal":          "tests",

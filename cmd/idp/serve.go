@@ -367,6 +367,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			AdminClients:       http.HandlerFunc(api.Clients),
 			AdminClient:        http.HandlerFunc(api.Client),
 			AdminClientSecret:  http.HandlerFunc(api.ClientSecret),
+			AdminClientLives:   http.HandlerFunc(api.ClientLifespans),
 			AdminClientScore:   http.HandlerFunc(api.ClientScore),
 			AdminUsers:         http.HandlerFunc(api.Users),
 			AdminUser:          http.HandlerFunc(api.User),

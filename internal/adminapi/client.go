@@ -85,6 +85,11 @@ func readClient(members map[string]json.RawMessage) (clientInput, error) {
 			delete(members, name)
 		}
 	}
+	// Hydra has another name for it.
+	if strategy, ok := members["access_token_strategy"]; ok && members["access_token_format"] == nil {
+		delete(members, "access_token_strategy")
+		members["access_token_format"] = strategy
+	}
 	if string(members["jwks"]) == "{}" {
 		delete(members, "jwks")
 	}

@@ -72,6 +72,7 @@ type Handlers struct {
 	AdminClients       http.Handler
 	AdminClient        http.Handler
 	AdminClientSecret  http.Handler
+	AdminClientLives   http.Handler
 	AdminClientScore   http.Handler
 	AdminUsers         http.Handler
 	AdminUser          http.Handler
@@ -174,6 +175,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/admin/clients/{client_id:" + segment + "}", Methods: one, Handler: h.AdminClient},
 		{Path: "/admin/clients/{client_id:" + segment + "}/secrets/rotate", Methods: post, Handler: h.AdminClientSecret},
 		{Path: "/admin/clients/{client_id:" + segment + "}/score", Methods: read, Handler: h.AdminClientScore},
+		{Path: "/admin/clients/{client_id:" + segment + "}/lifespans", Methods: []string{http.MethodPut}, Handler: h.AdminClientLives},
 		{Path: "/admin/users", Methods: list, Handler: h.AdminUsers},
 		{Path: "/admin/users/{user_id:" + segment + "}", Methods: []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch}, Handler: h.AdminUser},
 		{Path: "/admin/users/{user_id:" + segment + "}/password", Methods: []string{http.MethodPut}, Handler: h.AdminUserPassword},

@@ -1198,7 +1198,7 @@ type Explanation struct {
 	At       time.Time `json:"at"`
 	ClientID *string   `json:"client_id,omitempty"`
 
-	// Endpoint The route
+	// Endpoint The route, with its variables by name.
 	Endpoint string `json:"endpoint"`
 
 	// Error The error code that was answered, shown or logged.
@@ -1276,6 +1276,9 @@ type Key struct {
 
 // KeyState defines model for Key.State.
 type KeyState string
+
+// Lifespan Whole seconds, as Go writes them, such as 1h or 90s.
+type Lifespan = string
 
 // Member defines model for Member.
 type Member struct {
@@ -1690,6 +1693,33 @@ type ReplaceClientParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// SetClientLifespansJSONBody defines parameters for SetClientLifespans.
+type SetClientLifespansJSONBody struct {
+	// AuthorizationCodeGrantAccessTokenLifespan Whole seconds, as Go writes them, such as 1h or 90s.
+	AuthorizationCodeGrantAccessTokenLifespan *Lifespan `json:"authorization_code_grant_access_token_lifespan,omitempty"`
+
+	// AuthorizationCodeGrantRefreshTokenLifespan Whole seconds, as Go writes them, such as 1h or 90s.
+	AuthorizationCodeGrantRefreshTokenLifespan *Lifespan `json:"authorization_code_grant_refresh_token_lifespan,omitempty"`
+
+	// ClientCredentialsGrantAccessTokenLifespan Whole seconds, as Go writes them, such as 1h or 90s.
+	ClientCredentialsGrantAccessTokenLifespan *Lifespan `json:"client_credentials_grant_access_token_lifespan,omitempty"`
+
+	// ImplicitGrantAccessTokenLifespan Whole seconds, as Go writes them, such as 1h or 90s.
+	ImplicitGrantAccessTokenLifespan *Lifespan `json:"implicit_grant_access_token_lifespan,omitempty"`
+
+	// RefreshTokenGrantAccessTokenLifespan Whole seconds, as Go writes them, such as 1h or 90s.
+	RefreshTokenGrantAccessTokenLifespan *Lifespan `json:"refresh_token_grant_access_token_lifespan,omitempty"`
+
+	// RefreshTokenGrantRefreshTokenLifespan Whole seconds, as Go writes them, such as 1h or 90s.
+	RefreshTokenGrantRefreshTokenLifespan *Lifespan `json:"refresh_token_grant_refresh_token_lifespan,omitempty"`
+}
+
+// SetClientLifespansParams defines parameters for SetClientLifespans.
+type SetClientLifespansParams struct {
+	// IfMatch Change it only if it is still as this ETag says.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // RotateClientSecretJSONBody defines parameters for RotateClientSecret.
 type RotateClientSecretJSONBody struct {
 	// Grace Seconds.
@@ -1965,6 +1995,9 @@ type PatchClientApplicationMergePatchPlusJSONRequestBody = PatchClientApplicatio
 // ReplaceClientJSONRequestBody defines body for ReplaceClient for application/json ContentType.
 type ReplaceClientJSONRequestBody = ClientInput
 
+// SetClientLifespansJSONRequestBody defines body for SetClientLifespans for application/json ContentType.
+type SetClientLifespansJSONRequestBody SetClientLifespansJSONBody
+
 // RotateClientSecretJSONRequestBody defines body for RotateClientSecret for application/json ContentType.
 type RotateClientSecretJSONRequestBody RotateClientSecretJSONBody
 
@@ -2197,6 +2230,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /admin/clients/{client_id} (the `ReplaceClient` operationId).
 	ReplaceClient(ctx context.Context, clientID ClientID, params *ReplaceClientParams, body ReplaceClientJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetClientLifespansWithBody Say how long what a client is issued lives, in Hydra's names
+	//
+	// For programs that were written for Ory Hydra. A client has one lifetime for all of its access tokens and one for each of its refresh tokens, so those that are given must be equal; what is left out gets the server's default.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /admin/clients/{client_id}/lifespans (the `SetClientLifespans` operationId).
+	SetClientLifespansWithBody(ctx context.Context, clientID ClientID, params *SetClientLifespansParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetClientLifespans Say how long what a client is issued lives, in Hydra's names
+	//
+	// For programs that were written for Ory Hydra. A client has one lifetime for all of its access tokens and one for each of its refresh tokens, so those that are given must be equal; what is left out gets the server's default.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /admin/clients/{client_id}/lifespans (the `SetClientLifespans` operationId).
+	SetClientLifespans(ctx context.Context, clientID ClientID, params *SetClientLifespansParams, body SetClientLifespansJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ScoreClient Judge a client
 	//
@@ -2864,6 +2915,44 @@ func (c *API) ReplaceClientWithBody(ctx context.Context, clientID ClientID, para
 // Corresponds with PUT /admin/clients/{client_id} (the `ReplaceClient` operationId).
 func (c *API) ReplaceClient(ctx context.Context, clientID ClientID, params *ReplaceClientParams, body ReplaceClientJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplaceClientRequest(c.Server, clientID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetClientLifespansWithBody Say how long what a client is issued lives, in Hydra's names
+//
+// For programs that were written for Ory Hydra. A client has one lifetime for all of its access tokens and one for each of its refresh tokens, so those that are given must be equal; what is left out gets the server's default.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /admin/clients/{client_id}/lifespans (the `SetClientLifespans` operationId).
+func (c *API) SetClientLifespansWithBody(ctx context.Context, clientID ClientID, params *SetClientLifespansParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetClientLifespansRequestWithBody(c.Server, clientID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetClientLifespans Say how long what a client is issued lives, in Hydra's names
+//
+// For programs that were written for Ory Hydra. A client has one lifetime for all of its access tokens and one for each of its refresh tokens, so those that are given must be equal; what is left out gets the server's default.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /admin/clients/{client_id}/lifespans (the `SetClientLifespans` operationId).
+func (c *API) SetClientLifespans(ctx context.Context, clientID ClientID, params *SetClientLifespansParams, body SetClientLifespansJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetClientLifespansRequest(c.Server, clientID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4590,6 +4679,68 @@ func NewReplaceClientRequestWithBody(server string, clientID ClientID, params *R
 	}
 
 	operationPath := fmt.Sprintf("/admin/clients/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewSetClientLifespansRequest calls the generic SetClientLifespans builder with application/json body
+func NewSetClientLifespansRequest(server string, clientID ClientID, params *SetClientLifespansParams, body SetClientLifespansJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetClientLifespansRequestWithBody(server, clientID, params, "application/json", bodyReader)
+}
+
+// NewSetClientLifespansRequestWithBody constructs an http.Request for the SetClientLifespans method, with any body, and a specified content type
+func NewSetClientLifespansRequestWithBody(server string, clientID ClientID, params *SetClientLifespansParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "client_id", clientID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/clients/%s/lifespans", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
