@@ -218,10 +218,7 @@ func (s *Service) RevokeClientTokens(ctx context.Context, clientID string) error
 
 // saveClient stores what was read and then changed.
 func (s *Service) saveClient(ctx context.Context, c idp.Client, fields []string) (idp.Client, error) {
-	seen, now := c.UpdatedAt, s.now()
-	if !now.After(seen) {
-		now = seen.Add(time.Microsecond) // two changes are never of one instant
-	}
+	seen, now := c.UpdatedAt, s.after(c.UpdatedAt)
 	c.UpdatedAt = now
 	event := s.event(ctx, now, idp.EventClientUpdated, c.ClientID, fields...)
 	if slices.Contains(fields, "disabled") {
@@ -229,7 +226,7 @@ func (s *Service) saveClient(ctx context.Context, c idp.Client, fields []string)
 	}
 	switch err := s.store.UpdateClient(ctx, c, seen, event); {
 	case errors.Is(err, idp.ErrConflict):
-		return idp.Client{}, fmt.Errorf("client %q was changed at the same time, try again: %w", c.ClientID, idp.ErrConflict)
+		return idp.Client{}, changedMeanwhile("client", c.ClientID)
 	case err != nil:
 		return idp.Client{}, fmt.Errorf("admin: update client %q: %w", c.ClientID, err)
 	}
@@ -383,6 +380,10 @@ func missing(noun, name string) error {
 
 func taken(noun, name string) error {
 	return fmt.Errorf("%s %q exists: %w", noun, name, idp.ErrConflict)
+}
+
+func changedMeanwhile(noun, name string) error {
+	return fmt.Errorf("%s %q was changed at the same time, try again: %w", noun, name, idp.ErrChanged)
 }
 
 func inUse(noun, name, by string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"idp/internal/idp"
 )
@@ -12,7 +13,7 @@ import (
 // ResourceStore keeps resources; they are read through the Directory.
 // Implemented by *store.Store.
 type ResourceStore interface {
-	SaveResource(ctx context.Context, r idp.Resource, create bool, event idp.Event) error
+	SaveResource(ctx context.Context, r idp.Resource, create bool, seen time.Time, event idp.Event) error
 	DeleteResource(ctx context.Context, audience string, event idp.Event) error
 }
 
@@ -32,7 +33,7 @@ func (s *Service) CreateResource(ctx context.Context, audience string, m idp.Res
 	now := s.now()
 	r := idp.Resource{Audience: audience, ResourceMetadata: m, CreatedAt: now, UpdatedAt: now}
 	event := with(s.event(ctx, now, idp.EventResourceChanged, audience), "change", "created")
-	if err := s.store.SaveResource(ctx, r, true, event); err != nil {
+	if err := s.store.SaveResource(ctx, r, true, time.Time{}, event); err != nil {
 		if errors.Is(err, idp.ErrConflict) {
 			return idp.Resource{}, taken("resource", audience)
 		}
@@ -99,10 +100,13 @@ func (s *Service) UpdateResource(ctx context.Context, audience string, change fu
 	if err := s.ensureKey(ctx, r.ResourceMetadata); err != nil {
 		return idp.Resource{}, err
 	}
-	now := s.now()
+	now := s.after(before.UpdatedAt)
 	r.UpdatedAt = now
 	event := with(s.event(ctx, now, idp.EventResourceChanged, audience, fields...), "change", "updated")
-	if err := s.store.SaveResource(ctx, r, false, event); err != nil {
+	switch err := s.store.SaveResource(ctx, r, false, before.UpdatedAt, event); {
+	case errors.Is(err, idp.ErrChanged):
+		return idp.Resource{}, changedMeanwhile("resource", audience)
+	case err != nil:
 		return idp.Resource{}, fmt.Errorf("admin: update a resource: %w", err)
 	}
 	return r, nil

@@ -12,7 +12,7 @@ import (
 // RoleStore keeps roles and who holds them directly; roles are read through
 // the Directory. Implemented by *store.Store.
 type RoleStore interface {
-	SaveRole(ctx context.Context, r idp.Role, create bool, event idp.Event) error
+	SaveRole(ctx context.Context, r idp.Role, create bool, seen *idp.Role, event idp.Event) error
 	DeleteRole(ctx context.Context, name string, event idp.Event) error
 	AssignRole(ctx context.Context, role, userID string, event idp.Event) error
 	UnassignRole(ctx context.Context, role, userID string, event idp.Event) error
@@ -21,7 +21,7 @@ type RoleStore interface {
 
 // CreateRole makes a role. Its scopes and groups must exist.
 func (s *Service) CreateRole(ctx context.Context, r idp.Role) error {
-	return s.saveRole(ctx, r, true, func() idp.Event {
+	return s.saveRole(ctx, r, nil, func() idp.Event {
 		return with(s.event(ctx, s.now(), idp.EventRoleChanged, r.Name), "change", "created")
 	})
 }
@@ -67,7 +67,7 @@ func (s *Service) UpdateRole(ctx context.Context, name string, change func(*idp.
 	if len(fields) == 0 {
 		return r, nil
 	}
-	return r, s.saveRole(ctx, r, false, func() idp.Event {
+	return r, s.saveRole(ctx, r, &before, func() idp.Event {
 		return with(s.event(ctx, s.now(), idp.EventRoleChanged, name, fields...), "change", "updated")
 	})
 }
@@ -142,7 +142,8 @@ func (s *Service) DeleteRole(ctx context.Context, name string) error {
 	return nil
 }
 
-func (s *Service) saveRole(ctx context.Context, r idp.Role, create bool, event func() idp.Event) error {
+// saveRole stores a role: a new one, or one that is still as it was before.
+func (s *Service) saveRole(ctx context.Context, r idp.Role, before *idp.Role, event func() idp.Event) error {
 	if err := s.directory.Refresh(ctx); err != nil {
 		return fmt.Errorf("admin: save a role: %w", err)
 	}
@@ -164,10 +165,12 @@ func (s *Service) saveRole(ctx context.Context, r idp.Role, create bool, event f
 	if err := f.err(); err != nil {
 		return err
 	}
-	if err := s.store.SaveRole(ctx, r, create, event()); err != nil {
-		if create && errors.Is(err, idp.ErrConflict) {
-			return taken("role", r.Name)
-		}
+	switch err := s.store.SaveRole(ctx, r, before == nil, before, event()); {
+	case errors.Is(err, idp.ErrChanged):
+		return changedMeanwhile("role", r.Name)
+	case before == nil && errors.Is(err, idp.ErrConflict):
+		return taken("role", r.Name)
+	case err != nil:
 		return fmt.Errorf("admin: save a role: %w", err)
 	}
 	return nil

@@ -113,6 +113,16 @@ func New(cfg Config) *Service {
 
 func (s *Service) now() time.Time { return idp.Instant(s.clock()) }
 
+// after is the time of a change to what was changed last at seen: two changes are
+// never of one instant.
+func (s *Service) after(seen time.Time) time.Time {
+	now := s.now()
+	if !now.After(seen) {
+		now = seen.Add(time.Microsecond)
+	}
+	return now
+}
+
 // newID returns a time-ordered identifier.
 func newID(at time.Time) idp.ID {
 	var random idp.ID

@@ -55,10 +55,12 @@ func (s *Service) CreateSignInRule(ctx context.Context, rule idp.SignInRule) err
 // UpdateSignInRule lets change alter a rule, but for its name, and stores it
 // when the whole is valid.
 func (s *Service) UpdateSignInRule(ctx context.Context, name string, change func(*idp.SignInRule)) (idp.SignInRule, error) {
-	rule, err := s.SignInRule(ctx, name)
+	before, err := s.SignInRule(ctx, name)
 	if err != nil {
 		return idp.SignInRule{}, err
 	}
+	rule := before
+	rule.Groups, rule.Clients = slices.Clone(rule.Groups), slices.Clone(rule.Clients)
 	change(&rule)
 	rule.Name = name
 	if err := s.checkSignInRule(ctx, rule); err != nil {
@@ -68,6 +70,9 @@ func (s *Service) UpdateSignInRule(ctx context.Context, name string, change func
 		i := slices.IndexFunc(policy, named(name))
 		if i < 0 {
 			return nil, missing("sign-in rule", name)
+		}
+		if len(changedFields(before, policy[i])) > 0 {
+			return nil, changedMeanwhile("sign-in rule", name)
 		}
 		policy[i] = rule
 		return policy, nil

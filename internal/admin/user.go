@@ -22,7 +22,7 @@ type UserStore interface {
 	Users(ctx context.Context, after string, limit int) ([]idp.User, error)
 	FindUsers(ctx context.Context, f idp.UserFilter, after string, limit int) ([]idp.User, error)
 	CreateUser(ctx context.Context, u idp.User, events ...idp.Event) error
-	UpdateUser(ctx context.Context, u idp.User, events ...idp.Event) error
+	UpdateUser(ctx context.Context, u idp.User, seen time.Time, events ...idp.Event) error
 	// SetPicture with nil takes the picture away that a user uploaded.
 	SetPicture(ctx context.Context, userID string, picture *idp.Picture, event idp.Event) error
 }
@@ -258,12 +258,14 @@ func (s *Service) UpdateUser(ctx context.Context, idOrUsername string, change fu
 	if len(fields) == 0 {
 		return u, nil
 	}
-	now := s.now()
+	seen, now := u.UpdatedAt, s.after(u.UpdatedAt)
 	u.Username, u.Profile, u.Attributes, u.UpdatedAt = altered.Username, altered.Profile, altered.Attributes, now
-	if err := s.store.UpdateUser(ctx, u, s.event(ctx, now, idp.EventUserUpdated, u.ID, fields...)); err != nil {
-		if errors.Is(err, idp.ErrConflict) {
-			return idp.User{}, taken("user", altered.Username)
-		}
+	switch err := s.store.UpdateUser(ctx, u, seen, s.event(ctx, now, idp.EventUserUpdated, u.ID, fields...)); {
+	case errors.Is(err, idp.ErrChanged):
+		return idp.User{}, changedMeanwhile("user", u.Username)
+	case errors.Is(err, idp.ErrConflict):
+		return idp.User{}, taken("user", altered.Username)
+	case err != nil:
 		return idp.User{}, fmt.Errorf("admin: update a user: %w", err)
 	}
 	return u, nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -131,7 +132,11 @@ func (a *API) run(r *http.Request, o operation) (answer, error) {
 	if len(r.Header.Values("Idempotency-Key")) > 0 {
 		return c.once(o.do)
 	}
-	return o.do(c)
+	result, err := o.do(c)
+	if c.conditional() && errors.Is(err, idp.ErrChanged) { // by somebody who was faster
+		err = preconditionFailed()
+	}
+	return result, err
 }
 
 // acceptsJSON reports whether the caller takes JSON (RFC 9110 section 12.5.1).
@@ -184,6 +189,10 @@ func (c *call) unchanged(current string) error {
 	}
 	return nil
 }
+
+// still reports whether what is about to be changed is what If-Match was compared
+// with; where it is not, a change has to leave it alone.
+func (c *call) still(compared, now any) bool { return !c.conditional() || etag(compared) == etag(now) }
 
 func (c *call) conditional() bool { return len(c.Header.Values("If-Match")) > 0 }
 

@@ -78,7 +78,15 @@ func (n named[T]) update(c *call, read func(before T) (T, error)) (answer, error
 	if n.name(in) != "" && n.name(in) != n.name(before) {
 		return answer{}, invalidMember("name", "is another one than the address names")
 	}
-	after, err := n.change(c.admin, c.Context(), n.name(before), func(t *T) { *t = in })
+	late := false
+	after, err := n.change(c.admin, c.Context(), n.name(before), func(t *T) {
+		if late = !c.still(before, *t); !late {
+			*t = in
+		}
+	})
+	if late {
+		err = preconditionFailed()
+	}
 	if err != nil {
 		return answer{}, err
 	}

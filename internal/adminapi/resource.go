@@ -106,7 +106,15 @@ func (c *call) changeResource(read func(before idp.Resource) (resourceInput, err
 	if in.Audience != "" && in.Audience != before.Audience {
 		return answer{}, invalidMember("audience", "is another one than the address names")
 	}
-	after, err := c.admin.UpdateResource(c.Context(), before.Audience, func(m *idp.ResourceMetadata) { *m = in.ResourceMetadata })
+	late := false
+	after, err := c.admin.UpdateResource(c.Context(), before.Audience, func(m *idp.ResourceMetadata) {
+		if late = !c.still(before.ResourceMetadata, *m); !late {
+			*m = in.ResourceMetadata
+		}
+	})
+	if late {
+		err = preconditionFailed()
+	}
 	if err != nil {
 		return answer{}, err
 	}

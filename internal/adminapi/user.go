@@ -246,7 +246,16 @@ func patchUser(c *call) (answer, error) {
 	case in.State != u.State:
 		err = c.setState(u, in)
 	default:
-		_, err = c.admin.UpdateUser(c.Context(), u.ID, in.over)
+		late := false
+		_, err = c.admin.UpdateUser(c.Context(), u.ID, func(change *admin.UserChange) {
+			read := admin.UserChange{Username: u.Username, Profile: u.Profile, Attributes: u.Attributes.With(nil)}
+			if late = !c.still(read, *change); !late {
+				in.over(change)
+			}
+		})
+		if late {
+			err = preconditionFailed()
+		}
 	}
 	if err != nil {
 		return answer{}, err

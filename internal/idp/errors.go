@@ -10,6 +10,8 @@ var (
 	// ErrConflict says that a name or identifier is taken, or that the thing
 	// changed since it was read.
 	ErrConflict = errors.New("conflict")
+	// ErrChanged is the ErrConflict with somebody who was faster.
+	ErrChanged error = changed{}
 	// ErrAlreadyUsed says that a single-use thing lost its one use to somebody
 	// else: a code, a refresh generation.
 	ErrAlreadyUsed = errors.New("already used")
@@ -33,6 +35,11 @@ var (
 	// it should, without saying why.
 	ErrFactor = errors.New("the code or passkey was not accepted")
 )
+
+type changed struct{}
+
+func (changed) Error() string { return ErrConflict.Error() }
+func (changed) Unwrap() error { return ErrConflict }
 
 // InvalidError says which field of an input is wrong and why, in words for the
 // person who typed it.

@@ -150,7 +150,7 @@ func (d *Directory) reload(ctx context.Context, old, next *snapshot) error {
 	if next.resourceList, err = d.store.resources(ctx); err != nil {
 		return err
 	}
-	if next.roles, err = d.store.roles(ctx); err != nil {
+	if next.roles, err = roles(ctx, d.store.port); err != nil {
 		return err
 	}
 	if next.validFrom, err = d.store.tokensValidAfter(ctx); err != nil {

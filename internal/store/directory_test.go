@@ -92,17 +92,17 @@ func TestDirectoryFollows(t *testing.T) {
 
 		read := idp.ResourceScope{Name: "read", Description: "Read", RequiresRole: true}
 		api := idp.Resource{Audience: "https://api.example", ResourceMetadata: idp.ResourceMetadata{Name: "API", Scopes: []idp.ResourceScope{read}, Claims: []string{"groups"}}}
-		require.NoError(t, s.SaveResource(ctx, api, true, event(idp.EventResourceChanged)))
-		require.ErrorIs(t, s.SaveResource(ctx, api, true, event(idp.EventResourceChanged)), idp.ErrConflict)
+		require.NoError(t, s.SaveResource(ctx, api, true, time.Time{}, event(idp.EventResourceChanged)))
+		require.ErrorIs(t, s.SaveResource(ctx, api, true, time.Time{}, event(idp.EventResourceChanged)), idp.ErrConflict)
 		api.AccessTokenLifetime = 60
-		require.NoError(t, s.SaveResource(ctx, api, false, event(idp.EventResourceChanged)))
+		require.NoError(t, s.SaveResource(ctx, api, false, time.Time{}, event(idp.EventResourceChanged)))
 		require.NoError(t, s.CreateGroup(ctx, idp.Group{Name: "staff"}))
 		role := idp.Role{Name: "reader", Scopes: []idp.RoleScope{{Audience: api.Audience, Scope: "read"}}, Groups: []string{"staff"}}
-		require.ErrorIs(t, s.SaveRole(ctx, role, false, event(idp.EventRoleChanged)), idp.ErrNotFound)
-		require.NoError(t, s.SaveRole(ctx, role, true, event(idp.EventRoleChanged)))
-		require.ErrorIs(t, s.SaveRole(ctx, role, true, event(idp.EventRoleChanged)), idp.ErrConflict)
+		require.ErrorIs(t, s.SaveRole(ctx, role, false, nil, event(idp.EventRoleChanged)), idp.ErrNotFound)
+		require.NoError(t, s.SaveRole(ctx, role, true, nil, event(idp.EventRoleChanged)))
+		require.ErrorIs(t, s.SaveRole(ctx, role, true, nil, event(idp.EventRoleChanged)), idp.ErrConflict)
 		role.Description = "Reads"
-		require.NoError(t, s.SaveRole(ctx, role, false, event(idp.EventRoleChanged)))
+		require.NoError(t, s.SaveRole(ctx, role, false, nil, event(idp.EventRoleChanged)))
 		check()
 		same(t, []idp.Role{role}, follower.Roles())
 		stored, ok := follower.Resource(api.Audience)

@@ -22,7 +22,7 @@ func TestGrantAndItsStateSurvive(t *testing.T) {
 		require.NoError(t, s.CreateGroup(ctx, idp.Group{Name: "admins"}))
 		require.NoError(t, s.AddMember(ctx, "ops team", sc.user.ID, event(idp.EventGroupChanged)))
 		require.NoError(t, s.AddMember(ctx, "admins", sc.user.ID, event(idp.EventGroupChanged)))
-		require.NoError(t, s.SaveRole(ctx, idp.Role{Name: "reader"}, true, event(idp.EventRoleChanged)))
+		require.NoError(t, s.SaveRole(ctx, idp.Role{Name: "reader"}, true, nil, event(idp.EventRoleChanged)))
 		require.NoError(t, s.AssignRole(ctx, "reader", sc.user.ID, event(idp.EventRoleChanged)))
 
 		want := idp.GrantState{
@@ -111,7 +111,7 @@ func TestListsThatWouldReadBackDifferentlyAreRefused(t *testing.T) {
 		g.Scopes = []string{"read admin"}
 		require.ErrorAs(t, s.CreateGrant(ctx, g, time.Time{}), &invalid)
 		require.ErrorAs(t, s.CreateGroup(ctx, idp.Group{Name: "staff\nadmins"}), &invalid)
-		require.ErrorAs(t, s.SaveRole(ctx, idp.Role{Name: "a\nb"}, true, event(idp.EventRoleChanged)), &invalid)
+		require.ErrorAs(t, s.SaveRole(ctx, idp.Role{Name: "a\nb"}, true, nil, event(idp.EventRoleChanged)), &invalid)
 		token := accessToken(t, sc.grant.Handle)
 		token.Groups = []string{"staff\nadmins"}
 		require.ErrorAs(t, s.AppendTokens(ctx, &token, event(idp.EventTokenIssued)), &invalid)
@@ -325,7 +325,7 @@ func TestUsersSurvive(t *testing.T) {
 		other.Username = "bob"
 		require.NoError(t, s.CreateUser(ctx, other))
 		other.Username = "ÅLICE"
-		require.ErrorIs(t, s.UpdateUser(ctx, other), idp.ErrConflict)
+		require.ErrorIs(t, s.UpdateUser(ctx, other, time.Time{}), idp.ErrConflict)
 
 		page, err := s.Users(ctx, "", 1)
 		require.NoError(t, err)
@@ -337,7 +337,7 @@ func TestUsersSurvive(t *testing.T) {
 		require.Equal(t, u.ID, page[0].ID)
 
 		u.Username, u.Profile = "alice", idp.Profile{Name: "A"}
-		require.NoError(t, s.UpdateUser(ctx, u, event(idp.EventUserUpdated)))
+		require.NoError(t, s.UpdateUser(ctx, u, time.Time{}, event(idp.EventUserUpdated)))
 		got, err = s.UserByUsername(ctx, "ALICE")
 		require.NoError(t, err)
 		u.UpdatedAt = got.UpdatedAt
@@ -359,7 +359,7 @@ func TestUsersSurvive(t *testing.T) {
 		require.Equal(t, "h4", got.PasswordHash, "only the hash that was read is replaced")
 
 		for _, err := range []error{
-			s.UpdateUser(ctx, idp.User{ID: "nobody", Username: "x", State: idp.UserActive}, event(idp.EventUserUpdated)),
+			s.UpdateUser(ctx, idp.User{ID: "nobody", Username: "x", State: idp.UserActive}, time.Time{}, event(idp.EventUserUpdated)),
 			s.SetPassword(ctx, "nobody", "h", time.Time{}, event(idp.EventUserPasswordSet)),
 			s.SetUserState(ctx, "nobody", idp.UserActive, now, event(idp.EventUserEnabled)),
 			s.DeleteUser(ctx, "nobody", event(idp.EventUserDeleted)),
@@ -410,7 +410,7 @@ func TestGroupsAndRoles(t *testing.T) {
 		same(t, []idp.User{u}, members)
 
 		require.ErrorIs(t, s.AssignRole(ctx, "reader", u.ID, changed), idp.ErrNotFound)
-		require.NoError(t, s.SaveRole(ctx, idp.Role{Name: "reader"}, true, changed))
+		require.NoError(t, s.SaveRole(ctx, idp.Role{Name: "reader"}, true, nil, changed))
 		require.NoError(t, s.AssignRole(ctx, "reader", u.ID, changed))
 		m, err := s.Memberships(ctx, u.ID)
 		require.NoError(t, err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"idp/internal/idp"
 )
@@ -10,12 +11,13 @@ const insertResource = `
 INSERT INTO resources (audience, metadata, created_at, updated_at) VALUES ($1, $2, $3, $4)`
 
 const updateResource = `
-UPDATE resources SET metadata = $1, updated_at = $2 WHERE audience = $3`
+UPDATE resources SET metadata = $1, updated_at = $2 WHERE audience = $3 AND (updated_at = $4 OR $5)`
 
 // SaveResource stores a resource: a new one, where a taken audience is
-// idp.ErrConflict, or one that exists, where an unknown audience is
-// idp.ErrNotFound.
-func (s *Store) SaveResource(ctx context.Context, r idp.Resource, create bool, event idp.Event) error {
+// idp.ErrConflict, or one that exists and is as it was at seen, or anyhow for
+// the zero time. Then idp.ErrChanged says that somebody else changed or deleted
+// it, and idp.ErrNotFound, for the zero time, that there is none.
+func (s *Store) SaveResource(ctx context.Context, r idp.Resource, create bool, seen time.Time, event idp.Event) error {
 	if err := checkWords("audience", []string{r.Audience}); err != nil {
 		return err
 	}
@@ -25,8 +27,11 @@ func (s *Store) SaveResource(ctx context.Context, r idp.Resource, create bool, e
 			_, err := q.exec(ctx, insertResource, r.Audience, document{r.ResourceMetadata}, created, created)
 			return err
 		}
-		n, err := q.exec(ctx, updateResource, document{r.ResourceMetadata}, s.now(), r.Audience)
-		return expect(n, err, idp.ErrNotFound)
+		n, err := q.exec(ctx, updateResource, document{r.ResourceMetadata}, s.orNow(r.UpdatedAt), r.Audience, seen, seen.IsZero())
+		if seen.IsZero() {
+			return expect(n, err, idp.ErrNotFound)
+		}
+		return expect(n, err, idp.ErrChanged)
 	})
 }
 

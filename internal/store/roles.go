@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"idp/internal/idp"
 )
@@ -17,8 +18,9 @@ const (
 
 // SaveRole stores a role whole: a new one, where a taken name is
 // idp.ErrConflict, or one that exists, where an unknown name is
-// idp.ErrNotFound. So is an unknown resource or group in it.
-func (s *Store) SaveRole(ctx context.Context, role idp.Role, create bool, event idp.Event) error {
+// idp.ErrNotFound. So is an unknown resource or group in it. One that exists has
+// to be as it was seen, unless that is nil: else it is idp.ErrChanged.
+func (s *Store) SaveRole(ctx context.Context, role idp.Role, create bool, seen *idp.Role, event idp.Event) error {
 	if err := checkNames("name", role.Name); err != nil {
 		return err
 	}
@@ -28,6 +30,15 @@ func (s *Store) SaveRole(ctx context.Context, role idp.Role, create bool, event 
 				return err
 			}
 		} else {
+			if seen != nil { // nobody else changes a role before this is over
+				all, err := roles(ctx, q)
+				if err != nil {
+					return err
+				}
+				if !slices.ContainsFunc(all, func(r idp.Role) bool { return sameRole(r, *seen) }) {
+					return idp.ErrChanged
+				}
+			}
 			n, err := q.exec(ctx, updateRole, role.Description, role.Name)
 			if err := expect(n, err, idp.ErrNotFound); err != nil {
 				return err
@@ -50,6 +61,10 @@ func (s *Store) SaveRole(ctx context.Context, role idp.Role, create bool, event 
 		}
 		return nil
 	})
+}
+
+func sameRole(a, b idp.Role) bool {
+	return a.Name == b.Name && a.Description == b.Description && slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Groups, b.Groups)
 }
 
 const deleteRole = `DELETE FROM roles WHERE role_name = $1`
@@ -105,10 +120,10 @@ const (
 )
 
 // roles reads all roles, for the directory.
-func (s *Store) roles(ctx context.Context) ([]idp.Role, error) {
+func roles(ctx context.Context, q querier) ([]idp.Role, error) {
 	var roles []idp.Role
 	byName := map[string]int{}
-	err := s.port.query(ctx, func(r row) error {
+	err := q.query(ctx, func(r row) error {
 		var role idp.Role
 		if err := r.Scan(&role.Name, &role.Description); err != nil {
 			return err
@@ -120,7 +135,7 @@ func (s *Store) roles(ctx context.Context) ([]idp.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.port.query(ctx, func(r row) error {
+	err = q.query(ctx, func(r row) error {
 		var name string
 		var scope idp.RoleScope
 		if err := r.Scan(&name, &scope.Audience, &scope.Scope); err != nil {
@@ -134,7 +149,7 @@ func (s *Store) roles(ctx context.Context) ([]idp.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.port.query(ctx, func(r row) error {
+	err = q.query(ctx, func(r row) error {
 		var name, group string
 		if err := r.Scan(&name, &group); err != nil {
 			return err

@@ -170,18 +170,25 @@ const updateUser = `
 UPDATE users
 SET username = $1, username_key = $2, profile = $3, attributes = $4, updated_at = $5,
     tokens_valid_after = CASE WHEN state = 'active' AND $6 THEN $5 ELSE tokens_valid_after END, state = $7
-WHERE user_id = $8`
+WHERE user_id = $8 AND (updated_at = $9 OR $10)`
 
-// UpdateUser replaces name, profile, attributes and state. The profile's address takes the
-// place of the primary one. Disabling also ends what was proven before, see
+// UpdateUser replaces name, profile, attributes and state of a user who is still
+// as they were at seen, or anyhow for the zero time: idp.ErrChanged when
+// somebody else changed or deleted them. The profile's address takes the place
+// of the primary one. Disabling also ends what was proven before, see
 // SetUserState.
-func (s *Store) UpdateUser(ctx context.Context, u idp.User, events ...idp.Event) error {
+func (s *Store) UpdateUser(ctx context.Context, u idp.User, seen time.Time, events ...idp.Event) error {
 	if u.Username == "" {
 		return idp.Invalid("username", "must not be empty")
 	}
+	lost := idp.ErrChanged
+	if seen.IsZero() {
+		lost = idp.ErrNotFound
+	}
 	return s.change(ctx, events, func(q querier) (bool, error) {
-		n, err := q.exec(ctx, updateUser, u.Username, usernameKey(u.Username), document{u.Profile}, attributesDocument(u.Attributes), s.now(), u.State != idp.UserActive, u.State, u.ID)
-		if err := expect(n, err, idp.ErrNotFound); err != nil {
+		n, err := q.exec(ctx, updateUser, u.Username, usernameKey(u.Username), document{u.Profile}, attributesDocument(u.Attributes),
+			s.orNow(u.UpdatedAt), u.State != idp.UserActive, u.State, u.ID, seen, seen.IsZero())
+		if err := expect(n, err, lost); err != nil {
 			return false, err
 		}
 		return true, run(ctx, q, primaryAddressStatements(u.ID, u.Profile, s.now())...)
