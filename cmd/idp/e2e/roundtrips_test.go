@@ -244,8 +244,9 @@ type turn struct {
 
 // errands are statements that belong to no request: the nodes' poll, the pool's
 // look at a connection that lay idle, the search for clients to be told of a
-// logout, and who does the maintenance.
-var errands = []string{"FROM revisions", "-- ping", "FROM session_clients WHERE due_at", "INTO leases"}
+// logout, who does the maintenance, and how requests were decided, which none
+// of them waits for.
+var errands = []string{"FROM revisions", "-- ping", "FROM session_clients WHERE due_at", "INTO leases", "INTO traces"}
 
 // background reports whether the turn belongs to no request.
 func (u *turn) background() bool {
