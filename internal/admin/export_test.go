@@ -8,12 +8,12 @@ import (
 
 // The checks of single values, for tables of what is let in.
 var (
-	WebURLFault      = webURLFault
-	AudienceFault    = audienceFault
-	NewClientID      = newClientID
-	NewSecret        = newSecret
-	ValidClientID    = validClientID
-	CloneClient      = cloneClient
+	WebURLFault   = webURLFault
+	AudienceFault = audienceFault
+	NewClientID   = newClientID
+	NewSecret     = newSecret
+	ValidClientID = validClientID
+	CloneClient   = cloneClient
 )
 
 // CheckClient says what is wrong with metadata that is to be registered.
