@@ -71,7 +71,7 @@ func showTrace(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := v.frame(tracesPath, e.Summary)
+	p := v.frame(tracesPath, strings.TrimSuffix(e.Summary, "."))
 	p.Trail = []web.ConsoleLink{{Title: "Why did this fail?", To: tracesPath}}
 	p.Badges = []web.ConsoleBadge{results[e.Result]}
 	facts := []web.ConsoleFact{

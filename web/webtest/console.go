@@ -42,6 +42,7 @@ func console(layout web.Layout, person web.Account, day time.Time) map[string]an
 			{Name: "Client ID", Values: []web.ConsoleCell{{Text: "calendar", Code: true}}, Hint: "What it calls itself."},
 			{Name: "Redirect URIs", Values: []web.ConsoleCell{{Text: "https://calendar.example/callback", Code: true}, {Text: "https://calendar.example/other", Code: true}}},
 			{Name: "Registered", Values: []web.ConsoleCell{{At: day}}},
+			{Name: "Colour", Hint: "pages.accent", Values: []web.ConsoleCell{{Text: "#7a1f5c", Code: true, Colour: "#7a1f5c", Note: "IDP_PAGES_ACCENT"}}},
 			{Name: "Contacts"},
 		}},
 		web.ConsoleCode{ID: "claims", Title: "ID token", Lead: "For Alice Moreau.", Text: "{\n  \"iss\": \"https://login.example.com\",\n  \"sub\": \"alice\"\n}"},
@@ -82,6 +83,9 @@ func console(layout web.Layout, person web.Account, day time.Time) map[string]an
 			{Tone: "good", Word: "Done", Title: "Register an application"},
 			{Word: "To do", Title: "Add a passkey", Text: "You sign in with a password only.", To: &web.ConsoleLink{Title: "Add one", To: "/setup/passkey"}},
 			{Tone: "warn", Word: "Soon", Title: "Keys", Text: "The next one is not there yet.", Fix: &web.ConsoleButton{Title: "Fix it", To: "/console"}},
+			{Tone: "bad", Word: "Refused", Title: "The redirect_uri is one of those registered.", Text: "redirect_uri.exact · RFC 9700 section 4.1.3", Facts: []web.ConsoleFact{
+				{Name: "sent", Values: []web.ConsoleCell{{Text: "https://app.example.com/callback/of/another/application", Code: true}}}, {Name: "differs in", Values: []web.ConsoleCell{{Text: "path", Code: true}}},
+			}},
 			{Tone: "bad", Word: "Problem", Title: "Mail", Text: "Three messages could not be sent.", To: &web.ConsoleLink{Title: "Read more", To: "/console"}, Apart: true},
 		}},
 		web.ConsoleBars{ID: "days", Title: "Sign-ins", Lead: "Of the last days.", Names: [2]string{"Succeeded", "Failed"}, Bars: []web.ConsoleBar{{Label: "27 Feb", Counts: [2]int{120, 4}}, {Label: "28 Feb", Counts: [2]int{80, 31}}, {Label: "1 Mar", Counts: [2]int{0, 0}}}},
