@@ -93,5 +93,5 @@ func (d *database) bootstrapOnce(ctx context.Context, objects []declared.Object)
 			d.logger.Info("made, as bootstrap declares it", "kind", string(row.Kind), "name", row.Name)
 		}
 	}
-	return nil
+	return d.directory.Refresh(ctx) // what another node made meanwhile
 }
