@@ -79,7 +79,7 @@ func (a *app) configCommand() *cobra.Command {
 		}
 		return nil
 	}
-	return noun("config", "Check and print the configuration", check, show)
+	return noun("config", "Check and print the configuration", check, show, a.configSchemaCommand())
 }
 
 // asNode renders the configuration as YAML with the place that each value came
@@ -88,16 +88,17 @@ func (l *loader) asNode() *yaml.Node {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	sections := map[string]*yaml.Node{"": root}
 	for _, key := range l.order {
-		section, name := "", key
-		if i := strings.LastIndexByte(key, '.'); i >= 0 {
-			section, name = key[:i], key[i+1:]
+		path := strings.Split(key, ".")
+		name := path[len(path)-1]
+		for i := 1; i < len(path); i++ {
+			inner := strings.Join(path[:i], ".")
+			if sections[inner] == nil {
+				sections[inner] = &yaml.Node{Kind: yaml.MappingNode}
+				outer := sections[strings.Join(path[:i-1], ".")]
+				outer.Content = append(outer.Content, scalar(path[i-1]), sections[inner])
+			}
 		}
-		parent, ok := sections[section]
-		if !ok {
-			parent = &yaml.Node{Kind: yaml.MappingNode}
-			sections[section] = parent
-			root.Content = append(root.Content, scalar(section), parent)
-		}
+		parent := sections[strings.Join(path[:len(path)-1], ".")]
 		value := l.valueNode(key)
 		value.LineComment = "default"
 		if origin := l.origin[key]; origin != "" {

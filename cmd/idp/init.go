@@ -151,16 +151,19 @@ func commentedConfig(set map[string]string) ([]byte, error) {
 	said := docs.Settings()
 	var out bytes.Buffer
 	out.WriteString(configHead)
-	section := ""
+	var section []string
 	for _, key := range l.order {
-		name, indent := key, ""
-		if i := strings.LastIndexByte(key, '.'); i >= 0 {
-			indent, name = "  ", key[i+1:]
-			if key[:i] != section {
-				section = key[:i]
-				fmt.Fprintf(&out, "\n%s:\n", section)
+		path := strings.Split(key, ".")
+		name, above := path[len(path)-1], path[:len(path)-1]
+		for depth, part := range above {
+			if depth < len(section) && section[depth] == part {
+				continue
 			}
+			section = above[:depth]
+			fmt.Fprintf(&out, "\n%s%s:\n", strings.Repeat("  ", depth), part)
 		}
+		section = above
+		indent := strings.Repeat("  ", len(above))
 		if indent == "" || !strings.HasSuffix(out.String(), ":\n") {
 			out.WriteByte('\n')
 		}
