@@ -35,7 +35,7 @@ func (v *visit) named(field string) (string, error) {
 // memberTable lists people who can be taken out of something.
 func (v *visit) memberTable(path, verb string, members []idp.User, empty string) web.ConsoleTable {
 	part, next := pageOf(v, path, members, func(u idp.User) string { return strings.ToLower(u.Username) })
-	t := web.ConsoleTable{ID: "members", Columns: []string{"Name", "User name", "Address", "Actions"}, Empty: empty, Next: next}
+	t := web.ConsoleTable{ID: "members", Columns: []string{"Name", "User name", "E-mail address", "Actions"}, Empty: empty, Next: next}
 	for _, u := range part {
 		t.Rows = append(t.Rows, web.ConsoleRow{Cells: userCells(&u), Actions: []web.ConsoleButton{{
 			Title: verb, Label: verb + " " + u.DisplayName(), To: path, Danger: true, Fields: append(action("remove"), web.Field{Name: "member", Value: u.ID}),

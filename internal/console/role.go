@@ -218,8 +218,8 @@ func showUserGroups(v *visit) error {
 	}
 	p.Parts = append(p.Parts, in)
 	if len(others) > 1 {
-		p.Parts = append(p.Parts, web.ConsoleForm{ID: "join", To: at, Hidden: action("join"), Submit: "Add to the group", Groups: []web.ConsoleGroup{{Fields: []web.ConsoleField{
-			v.choice("group", "Another group", "", "", others...),
+		p.Parts = append(p.Parts, web.ConsoleForm{ID: "join", Title: "Add to a group", To: at, Hidden: action("join"), Submit: "Add", Groups: []web.ConsoleGroup{{Fields: []web.ConsoleField{
+			v.choice("group", "Group", "", "", others...),
 		}}}})
 	}
 	held := web.ConsoleTable{ID: "roles", Title: "Roles", Columns: []string{"Role", "Held", "Grants", "Actions"}, Empty: "They hold none."}
@@ -251,8 +251,8 @@ func showUserGroups(v *visit) error {
 	}
 	p.Parts = append(p.Parts, held)
 	if len(free) > 1 {
-		p.Parts = append(p.Parts, web.ConsoleForm{ID: "give", To: at, Hidden: action("give"), Submit: "Give the role", Groups: []web.ConsoleGroup{{Fields: []web.ConsoleField{
-			v.choice("role", "Another role", "", "", free...),
+		p.Parts = append(p.Parts, web.ConsoleForm{ID: "give", Title: "Give a role", To: at, Hidden: action("give"), Submit: "Give", Groups: []web.ConsoleGroup{{Fields: []web.ConsoleField{
+			v.choice("role", "Role", "", "", free...),
 		}}}})
 	}
 	return v.show(p)

@@ -77,7 +77,7 @@ func listUsers(v *visit) error {
 	if err != nil {
 		return err
 	}
-	t := web.ConsoleTable{ID: "users", Columns: []string{"Name", "User name", "Address", "Since"}, Empty: "There is nobody yet."}
+	t := web.ConsoleTable{ID: "users", Columns: []string{"Name", "User name", "E-mail address", "Since"}, Empty: "There is nobody yet."}
 	if len(found) > pageSize {
 		found = found[:pageSize]
 		query.Set("after", found[pageSize-1].Username)
@@ -89,7 +89,7 @@ func listUsers(v *visit) error {
 		options = append(options, web.ConsoleOption{Value: string(s.state), Label: s.badge.Text})
 	}
 	t.Search = &web.ConsoleSearch{To: usersPath, Active: search+state != "", Fields: []web.ConsoleField{
-		{Kind: web.FieldSearch, Name: "search", Label: "Name, user name or address", Value: search},
+		{Kind: web.FieldSearch, Name: "search", Label: "Name, user name or e-mail address", Value: search},
 		{Kind: web.FieldSelect, Name: "state", Label: "State", Value: state, Options: options},
 	}}
 	if t.Search.Active {
@@ -113,7 +113,7 @@ func showNewUser(v *visit) error {
 		Groups: append([]web.ConsoleGroup{{Fields: []web.ConsoleField{
 			must(v.line("username", "User name", "What they sign in with, such as alice.", "")),
 			v.line("name", "Name", "", ""),
-			v.line("email", "Address", "Where mail goes to.", ""),
+			v.line("email", "E-mail address", "Where mail goes to.", ""),
 			v.tick("email_verified", "The address is known to be theirs", "", false),
 		}}}, v.attributeGroup(nil)...),
 	}}
@@ -141,7 +141,7 @@ func showInvitation(v *visit) error {
 	p.Trail = []web.ConsoleLink{{Title: "People", To: usersPath}}
 	p.Lead = "They choose user name, and password or passkey, themselves."
 	form := web.ConsoleForm{ID: "invitation", To: "/console/new-invitation", Submit: "Send the invitation", Cancel: usersPath}
-	address := must(v.line("email", "Address", "An invitation goes there. Its link is good once, for seven days.", ""))
+	address := must(v.line("email", "E-mail address", "An invitation goes there. Its link is good once, for seven days.", ""))
 	if !v.console.SendsMail {
 		form.Submit, address.Hint = "Make the invitation", "No mail is sent from here: you are shown a link to hand over, good once, for seven days."
 	}
@@ -322,7 +322,7 @@ func showUser(v *visit) error {
 	}
 	first := append([]web.ConsoleField{must(v.line("username", "User name", "What they sign in with.", u.Username))}, fields(usual)...)
 	contact := []web.ConsoleField{
-		v.line("email", "Address", "", u.Profile.Email),
+		v.line("email", "E-mail address", "", u.Profile.Email),
 		v.tick("email_verified", "The address is known to be theirs", "With it they sign in, and get back in.", u.Profile.EmailVerified),
 		v.line("phone_number", "Telephone", "Such as +1 604 555 1234.", u.Profile.PhoneNumber),
 		v.tick("phone_number_verified", "The number is known to be theirs", "", u.Profile.PhoneNumberVerified),

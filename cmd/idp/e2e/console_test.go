@@ -108,8 +108,12 @@ func TestAttack_P01_NoPageOfTheConsoleWithoutTheRight(t *testing.T) {
 	EachEngine(t, func(t *testing.T, engine string) {
 		w := newConsoleWorld(t, engine, nil)
 		app := w.WebClient(t)
+		api := w.NewResource(t, []string{"write=Change it"})
+		w.CLI(t, "", "role", "create", "buyer")
 		Settle()
-		values := map[string]string{"client_id": app.ID, "kind": "web", "user_id": w.employee.Sub}
+		values := map[string]string{
+			"client_id": app.ID, "kind": "web", "user_id": w.employee.Sub, "group": "idp-admins", "role": "buyer", "audience": api, "scope": "write",
+		}
 		each := func(check func(path string)) {
 			t.Helper()
 			for _, route := range consoleRoutes() {
