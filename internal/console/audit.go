@@ -30,6 +30,7 @@ var areas = []struct{ pattern, title string }{
 	{"group.* role.* resource.*", "Groups, roles, resources"},
 	{"key.* setting.* database.*", "Keys and settings"},
 	{"mail.* logout.* outbound.*", "Messages that went out"},
+	{"admin.* mail.shown", "What administrators read"},
 	{"csrf.* proxy.*", "Attempts to get around"},
 }
 
