@@ -143,6 +143,9 @@ func (s *Service) ChangeClient(ctx context.Context, clientID string, change func
 		return idp.Client{}, err
 	}
 	withDefaults(&c.ClientMetadata)
+	if err := readableKeys(c.ClientMetadata); err != nil {
+		return idp.Client{}, err
+	}
 	fields := changedFields(before.ClientMetadata, c.ClientMetadata)
 	if len(fields) > 0 {
 		var f faults

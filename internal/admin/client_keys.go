@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,15 @@ func (s *Service) keepSecret(c idp.Client, secret idp.Secret, now time.Time) (id
 	var err error
 	kept.Sealed, err = s.secrets.SealSecret(c.ClientID, kept.ID, secret)
 	return kept, err
+}
+
+// readableKeys refuses keys that are no JSON: they cannot be compared with those
+// that there are.
+func readableKeys(m idp.ClientMetadata) error {
+	if len(m.JWKS) > 0 && !json.Valid(m.JWKS) {
+		return idp.Invalid("jwks", "is no JSON")
+	}
+	return nil
 }
 
 // checkClientKeys checks the client's own keys, and what is signed with them

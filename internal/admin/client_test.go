@@ -132,6 +132,8 @@ func TestClientMetadataRules(t *testing.T) {
 			{"http link", "policy_uri", func(m *idp.ClientMetadata) { m.PolicyURI = "http://notes.example/policy" }},
 			{"a day and a second", "access_token_lifetime", func(m *idp.ClientMetadata) { m.AccessTokenLifetime = 86401 }},
 			{"negative lifetime", "refresh_token_idle", func(m *idp.ClientMetadata) { m.RefreshTokenIdle = -1 }},
+			{"a class of sign-in that is not there", "default_acr_values", func(m *idp.ClientMetadata) { m.DefaultACRValues = []string{"2", "gold", "silver"} }},
+			{"a class of sign-in twice", "default_acr_values", func(m *idp.ClientMetadata) { m.DefaultACRValues = []string{"phr", "phr"} }},
 			{"idle longer than life", "refresh_token_idle", func(m *idp.ClientMetadata) { m.RefreshTokenIdle, m.RefreshTokenLifetime = 7200, 3600 }},
 		} {
 			m := client()
@@ -144,6 +146,7 @@ func TestClientMetadataRules(t *testing.T) {
 		m := client()
 		m.Scope, m.Audience = "openid notes:read", []string{"https://api.example"}
 		m.AllowedCORSOrigins, m.AccessTokenLifetime = []string{"https://notes.example"}, 60
+		m.DefaultACRValues = idp.ACRs()
 		_, _, err = w.CreateClient(t.Context(), admin.ClientInput{ClientMetadata: m})
 		require.NoError(t, err)
 
@@ -201,6 +204,11 @@ func TestClientUpdateLeavesItsAuditRow(t *testing.T) {
 		c, err = w.Client(ctx, "notes")
 		require.NoError(t, err)
 		require.Equal(t, []string{"https://notes.example/other"}, c.RedirectURIs, "the shared client is untouched")
+
+		_, err = w.UpdateClient(ctx, "notes", func(m *idp.ClientMetadata) { m.JWKS = idp.JWKSet(`{"keys":[`) })
+		require.NotEmpty(t, faultsOf(t, err)["jwks"])
+		err = w.ChangeDocumentClient(ctx, "notes", idp.ClientMetadata{JWKS: idp.JWKSet("keys")})
+		require.NotEmpty(t, faultsOf(t, err)["jwks"])
 
 		_, err = w.UpdateClient(ctx, "nobody", func(*idp.ClientMetadata) {})
 		require.ErrorIs(t, err, idp.ErrNotFound)

@@ -98,6 +98,9 @@ func (s *Service) ChangeDocumentClient(ctx context.Context, clientID string, m i
 	c.ClientMetadata = m
 	c = cloneClient(&c)
 	withDefaults(&c.ClientMetadata)
+	if err := readableKeys(c.ClientMetadata); err != nil {
+		return err
+	}
 	fields := changedFields(before, c.ClientMetadata)
 	if len(fields) == 0 {
 		return nil
@@ -215,11 +218,14 @@ func checkRequests(f *faults, m idp.ClientMetadata) {
 	case m.SubjectType == idp.SubjectPairwise && m.Sector() == "":
 		f.add("subject_type", "pairwise needs redirect_uris that are https and have one host, or sector_identifier_uri (OpenID Connect Core section 8.1)")
 	}
-	if len(m.DefaultACRValues) > maxList {
-		f.add("default_acr_values", "more than %d", maxList)
+	if acr := repeated(m.DefaultACRValues); acr != "" {
+		f.add("default_acr_values", "%s: given twice", quoted(acr))
 	}
 	for _, acr := range m.DefaultACRValues {
-		f.name("default_acr_values", acr)
+		if !slices.Contains(idp.ACRs(), acr) {
+			f.add("default_acr_values", "%s: is none of %s", quoted(acr), strings.Join(idp.ACRs(), ", "))
+			break
+		}
 	}
 	f.name("software_id", m.SoftwareID)
 	f.name("software_version", m.SoftwareVersion)
