@@ -57,16 +57,11 @@ func (a *app) configCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			node := l.asNode()
 			if form != "json" {
-				return encodeYAML(a.Stdout, node)
+				return encodeYAML(a.Stdout, l.asNode())
 			}
-			var text bytes.Buffer
-			if err := encodeYAML(&text, node); err != nil {
-				return err
-			}
-			var document any
-			if err := yaml.Unmarshal(text.Bytes(), &document); err != nil {
+			document, err := l.document()
+			if err != nil {
 				return err
 			}
 			return writeJSON(a.Stdout, document)
@@ -107,6 +102,17 @@ func (l *loader) asNode() *yaml.Node {
 		parent.Content = append(parent.Content, scalar(name), value)
 	}
 	return root
+}
+
+// document is the configuration as JSON has it; secrets are left out.
+func (l *loader) document() (map[string]any, error) {
+	var text bytes.Buffer
+	if err := encodeYAML(&text, l.asNode()); err != nil {
+		return nil, err
+	}
+	var document map[string]any
+	err := yaml.Unmarshal(text.Bytes(), &document)
+	return document, err
 }
 
 func (l *loader) valueNode(key string) *yaml.Node {

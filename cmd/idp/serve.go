@@ -291,9 +291,13 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 		registers, manages = http.HandlerFunc(n.register.Register), http.HandlerFunc(n.register.Manage)
 	}
 
+	configuration, err := cfg.loaded().document()
+	if err != nil {
+		return nil, err
+	}
 	api := adminapi.New(adminapi.Config{
 		Issuer: cfg.Issuer, Tokens: protocol, Sealer: d.master, Secrets: d.master, Requests: d.store, Admin: d.admin, Keys: d.keyring, Reads: n.audit,
-		SessionIdle: cfg.Lifetimes.SessionIdle.std(), Now: d.now,
+		Configuration: configuration, SessionIdle: cfg.Lifetimes.SessionIdle.std(), Now: d.now,
 	})
 
 	var tracer server.Tracer
@@ -389,6 +393,7 @@ func newNode(ctx context.Context, d *database) (*node, error) {
 			AdminResource:      http.HandlerFunc(api.Resource),
 			AdminSignInRules:   http.HandlerFunc(api.SignInRules),
 			AdminSignInRule:    http.HandlerFunc(api.SignInRule),
+			AdminSettings:      http.HandlerFunc(api.Settings),
 			AdminKeys:          http.HandlerFunc(api.ListKeys),
 			AdminKeyRotation:   http.HandlerFunc(api.RotateKeys),
 			AdminKeyRetirement: http.HandlerFunc(api.RetireKey),

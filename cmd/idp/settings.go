@@ -8,11 +8,17 @@ import (
 	"idp/internal/console"
 )
 
+// loaded is the configuration with its keys, wherever its values came from.
+func (c *Config) loaded() *loader {
+	l := &loader{config: c, fields: map[string]field{}}
+	l.collect(reflect.ValueOf(c).Elem(), "")
+	return l
+}
+
 // settings shows administrators what is configured, by key. Secrets are left
 // out.
 func (c *Config) settings() func(key string) console.Setting {
-	here := &loader{config: c, fields: map[string]field{}}
-	here.collect(reflect.ValueOf(c).Elem(), "")
+	here := c.loaded()
 	defaults := newLoader()
 	return func(key string) console.Setting {
 		if !slices.Contains(here.order, key) {

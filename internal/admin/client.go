@@ -21,7 +21,7 @@ type ClientStore interface {
 	UpdateClient(ctx context.Context, c idp.Client, seen time.Time, event idp.Event) error
 	DeleteClient(ctx context.Context, clientID string, event idp.Event) error
 	AddClientSecret(ctx context.Context, clientID string, secret idp.ClientSecret, expireOthersAt time.Time, event idp.Event) error
-	SetTokensValidAfter(ctx context.Context, at time.Time, event idp.Event) error
+	ChangeTokensValidAfter(ctx context.Context, change func(before time.Time) (time.Time, error), event idp.Event) error
 }
 
 // MaxGrace bounds how long an old client secret lives beside a new one.
@@ -288,8 +288,42 @@ func (s *Service) RotateSecret(ctx context.Context, clientID string, grace time.
 // every session: the answer to a restored backup and to the worst of days.
 func (s *Service) RevokeAll(ctx context.Context) error {
 	now := s.now()
+	return s.ChangeTokensValidAfter(ctx, func(before time.Time) (time.Time, error) {
+		if before.After(now) { // by a clock that is ahead of this one
+			return before, nil
+		}
+		return now, nil
+	})
+}
+
+// TokensValidAfter returns the time before which everything that was issued is
+// dead, whatever the client; zero for none.
+func (s *Service) TokensValidAfter(ctx context.Context) (time.Time, error) {
+	if err := s.directory.Refresh(ctx); err != nil {
+		return time.Time{}, fmt.Errorf("admin: read what tokens are dead: %w", err)
+	}
+	return s.directory.TokensValidAfter(), nil
+}
+
+// ChangeTokensValidAfter is RevokeAll for what was issued before the time that
+// change makes of the one that holds. It is not to come, and what is dead stays
+// so. An error of change is the answer.
+func (s *Service) ChangeTokensValidAfter(ctx context.Context, change func(before time.Time) (time.Time, error)) error {
+	now := s.now()
 	event := with(s.event(ctx, now, idp.EventTokenRevoked, "*"), "reason", "all tokens revoked by an operator")
-	if err := s.store.SetTokensValidAfter(ctx, now, event); err != nil {
+	err := s.store.ChangeTokensValidAfter(ctx, func(before time.Time) (time.Time, error) {
+		at, err := change(before)
+		switch {
+		case err != nil:
+			return time.Time{}, err
+		case at.Before(before):
+			return time.Time{}, idp.Invalid("tokens_valid_after", "is earlier than it was: what is dead stays so")
+		case at.After(now) && !at.Equal(before):
+			return time.Time{}, idp.Invalid("tokens_valid_after", "is still to come")
+		}
+		return at, nil
+	}, event)
+	if err != nil {
 		return fmt.Errorf("admin: revoke all tokens: %w", err)
 	}
 	return nil

@@ -314,6 +314,28 @@ func TestRevokeAllReachesEveryClient(t *testing.T) {
 		c, _ := w.directory.Client("notes")
 		require.Equal(t, idp.RefusedClientReset, c.Gate(issued))
 		require.Equal(t, map[string]string{"target": "*", "actor": "command", "reason": "all tokens revoked by an operator"}, w.last(t).Detail)
+
+		revoked, err := w.TokensValidAfter(t.Context())
+		require.NoError(t, err)
+		until := func(at time.Time) error {
+			return w.ChangeTokensValidAfter(t.Context(), func(before time.Time) (time.Time, error) {
+				require.Equal(t, revoked, before)
+				return at, nil
+			})
+		}
+		require.NotEmpty(t, faultsOf(t, until(issued))["tokens_valid_after"], "the dead come back")
+		require.NotEmpty(t, faultsOf(t, until(revoked.Add(time.Hour)))["tokens_valid_after"], "that is to come")
+		w.pass(-time.Minute)
+		require.NoError(t, w.RevokeAll(t.Context()), "a clock that is behind")
+		at, err := w.TokensValidAfter(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, revoked, at)
+		w.pass(time.Hour)
+		later := revoked.Add(time.Minute)
+		require.NoError(t, until(later))
+		at, err = w.TokensValidAfter(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, later, at)
 	})
 }
 

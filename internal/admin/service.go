@@ -43,6 +43,7 @@ type Directory interface {
 	Resources() []*idp.Resource
 	Roles() []idp.Role
 	SignInPolicy() idp.SignInPolicy
+	TokensValidAfter() time.Time
 }
 
 // Secrets turns a client secret into what is kept of it. Implemented by

@@ -41,6 +41,9 @@ type Config struct {
 	Admin    *admin.Service
 	Keys     Keys
 	Reads    Reads
+	// Configuration is what this node runs with, as JSON has it; secrets are left
+	// out.
+	Configuration map[string]any
 	// SessionIdle is how long a session lives that nobody uses.
 	SessionIdle time.Duration
 	Now         func() time.Time

@@ -97,6 +97,7 @@ type Handlers struct {
 	AdminKeys          http.Handler
 	AdminKeyRotation   http.Handler
 	AdminKeyRetirement http.Handler
+	AdminSettings      http.Handler
 	AdminAuditEvents   http.Handler
 	AdminTrace         http.Handler
 	Picture            http.Handler // the picture of a person, under its name
@@ -199,6 +200,7 @@ func Routes(h Handlers) []Route {
 		{Path: "/admin/keys", Methods: read, Handler: h.AdminKeys},
 		{Path: "/admin/keys/rotate", Methods: post, Handler: h.AdminKeyRotation},
 		{Path: "/admin/keys/{kid:" + segment + "}/retire", Methods: post, Handler: h.AdminKeyRetirement},
+		{Path: "/admin/settings", Methods: []string{http.MethodGet, http.MethodHead, http.MethodPatch}, Handler: h.AdminSettings},
 		{Path: "/admin/audit-events", Methods: read, Handler: h.AdminAuditEvents},
 		{Path: "/admin/traces/{request_id:" + segment + "}", Methods: read, Handler: h.AdminTrace},
 

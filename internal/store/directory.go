@@ -136,6 +136,10 @@ func (d *Directory) Refresh(ctx context.Context) error {
 	return nil
 }
 
+// TokensValidAfter returns the time before which everything that was issued is
+// dead, whatever the client; zero for none.
+func (d *Directory) TokensValidAfter() time.Time { return d.current.Load().validFrom }
+
 // reload reads everything that is newer than the old snapshot. Rows even newer
 // than the revision that was read may be among them; they come again next time.
 func (d *Directory) reload(ctx context.Context, old, next *snapshot) error {
@@ -153,7 +157,7 @@ func (d *Directory) reload(ctx context.Context, old, next *snapshot) error {
 	if next.roles, err = roles(ctx, d.store.port); err != nil {
 		return err
 	}
-	if next.validFrom, err = d.store.tokensValidAfter(ctx); err != nil {
+	if next.validFrom, err = tokensValidAfter(ctx, d.store.port); err != nil {
 		return err
 	}
 	if next.policy, err = signInPolicy(ctx, d.store.port); err != nil {

@@ -83,7 +83,10 @@ func TestDirectoryFollows(t *testing.T) {
 		require.True(t, got.Disabled)
 		require.False(t, follower.OriginAllowed("https://b.example"), "a disabled client opens nothing")
 
-		require.NoError(t, s.SetTokensValidAfter(ctx, now.Add(time.Minute), event(idp.EventClientUpdated)))
+		require.NoError(t, s.ChangeTokensValidAfter(ctx, func(before time.Time) (time.Time, error) {
+			require.Zero(t, before)
+			return now.Add(time.Minute), nil
+		}, event(idp.EventClientUpdated)))
 		check()
 		got, _ = follower.Client("a")
 		require.Equal(t, now.Add(time.Minute), got.TokensValidAfter)

@@ -53,22 +53,32 @@ func (s *Store) SetSetting(ctx context.Context, name string, value []byte, event
 const endAllSessions = `
 UPDATE sessions SET ended_at = $1 WHERE ended_at IS NULL`
 
-// SetTokensValidAfter kills every token of every client that was issued before
-// at, and ends every session. The directory merges it into its clients.
-func (s *Store) SetTokensValidAfter(ctx context.Context, at time.Time, event idp.Event) error {
-	at = idp.Instant(at)
+// ChangeTokensValidAfter kills every token of every client that was issued
+// before what change makes of the time that holds, and ends every session. It is
+// one change after the other; an error of change ends it and is returned. The
+// directory merges the time into its clients.
+func (s *Store) ChangeTokensValidAfter(ctx context.Context, change func(before time.Time) (time.Time, error), event idp.Event) error {
 	return s.changeDirectory(ctx, []idp.Event{event}, func(q querier) error {
+		at, err := tokensValidAfter(ctx, q)
+		if err != nil {
+			return err
+		}
+		if at, err = change(at); err != nil {
+			return err
+		}
+		at = idp.Instant(at)
 		if _, err := q.exec(ctx, upsertSetting, settingTokensValidAfter, []byte(at.Format(time.RFC3339Nano)), s.now()); err != nil {
 			return err
 		}
-		_, err := q.exec(ctx, endAllSessions, at)
+		_, err = q.exec(ctx, endAllSessions, idp.Instant(s.now()))
 		return err
 	})
 }
 
-// tokensValidAfter reads what SetTokensValidAfter wrote; zero for nothing.
-func (s *Store) tokensValidAfter(ctx context.Context) (time.Time, error) {
-	value, err := s.Setting(ctx, settingTokensValidAfter)
+// tokensValidAfter reads what ChangeTokensValidAfter wrote; zero for nothing.
+func tokensValidAfter(ctx context.Context, q querier) (time.Time, error) {
+	var value []byte
+	err := one(ctx, q, []any{&value}, selectSetting, settingTokensValidAfter)
 	if errors.Is(err, idp.ErrNotFound) {
 		return time.Time{}, nil
 	}

@@ -1405,6 +1405,15 @@ type Session struct {
 // SessionState defines model for Session.State.
 type SessionState string
 
+// Settings defines model for Settings.
+type Settings struct {
+	// Configuration What the node that answers runs with, by the keys of the configuration file, as `idp config print -o json` prints it. Secrets are left out.
+	Configuration map[string]interface{} `json:"configuration"`
+
+	// TokensValidAfter Everything that was issued before is dead, whatever the client.
+	TokensValidAfter *time.Time `json:"tokens_valid_after,omitempty"`
+}
+
 // SignInRule Asks more than a password of some people, for some applications.
 type SignInRule struct {
 	// Acr At least this authentication context class.
@@ -1590,6 +1599,9 @@ type ResourceResponse = Resource
 
 // RoleResponse defines model for Role.
 type RoleResponse = Role
+
+// SettingsResponse defines model for Settings.
+type SettingsResponse = Settings
 
 // SignInRuleResponse Asks more than a password of some people, for some applications.
 type SignInRuleResponse = SignInRule
@@ -1876,6 +1888,21 @@ type ReplaceRoleParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// GetSettingsParams defines parameters for GetSettings.
+type GetSettingsParams struct {
+	// IfNoneMatch Send it only if it is not as this ETag says.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// PatchSettingsApplicationMergePatchPlusJSONBody defines parameters for PatchSettings.
+type PatchSettingsApplicationMergePatchPlusJSONBody = map[string]interface{}
+
+// PatchSettingsParams defines parameters for PatchSettings.
+type PatchSettingsParams struct {
+	// IfMatch Change it only if it is still as this ETag says.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // ListSignInRulesParams defines parameters for ListSignInRules.
 type ListSignInRulesParams struct {
 	// PageSize How many things at once, at most.
@@ -2036,6 +2063,15 @@ type PatchRoleApplicationMergePatchPlusJSONRequestBody = PatchRoleApplicationMer
 
 // ReplaceRoleJSONRequestBody defines body for ReplaceRole for application/json ContentType.
 type ReplaceRoleJSONRequestBody = Role
+
+// PatchSettingsJSONRequestBody defines body for PatchSettings for application/json ContentType.
+type PatchSettingsJSONRequestBody = JSONPatch
+
+// PatchSettingsApplicationJSONPatchPlusJSONRequestBody defines body for PatchSettings for application/json-patch+json ContentType.
+type PatchSettingsApplicationJSONPatchPlusJSONRequestBody = JSONPatch
+
+// PatchSettingsApplicationMergePatchPlusJSONRequestBody defines body for PatchSettings for application/merge-patch+json ContentType.
+type PatchSettingsApplicationMergePatchPlusJSONRequestBody = PatchSettingsApplicationMergePatchPlusJSONBody
 
 // CreateSignInRuleJSONRequestBody defines body for CreateSignInRule for application/json ContentType.
 type CreateSignInRuleJSONRequestBody = SignInRule
@@ -2504,6 +2540,47 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /admin/roles/{role}/members/{user_id} (the `AssignRole` operationId).
 	AssignRole(ctx context.Context, role RoleParameter, userID UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSettings Read the configuration, and since when tokens are good
+	//
+	// Corresponds with GET /admin/settings (the `GetSettings` operationId).
+	GetSettings(ctx context.Context, params *GetSettingsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchSettingsWithBody End all tokens and sessions
+	//
+	// Sets tokens_valid_after, to a time that has come and is not before the one that holds. Every token that was issued before it is dead, the caller's among them, and every session ends. All else is set in the configuration file.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /admin/settings (the `PatchSettings` operationId).
+	PatchSettingsWithBody(ctx context.Context, params *PatchSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchSettings End all tokens and sessions
+	//
+	// Sets tokens_valid_after, to a time that has come and is not before the one that holds. Every token that was issued before it is dead, the caller's among them, and every session ends. All else is set in the configuration file.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /admin/settings (the `PatchSettings` operationId).
+	PatchSettings(ctx context.Context, params *PatchSettingsParams, body PatchSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchSettingsWithApplicationJSONPatchPlusJSONBody End all tokens and sessions
+	//
+	// Sets tokens_valid_after, to a time that has come and is not before the one that holds. Every token that was issued before it is dead, the caller's among them, and every session ends. All else is set in the configuration file.
+	//
+	// Takes a body of the `application/json-patch+json` content type.
+	//
+	// Corresponds with PATCH /admin/settings (the `PatchSettings` operationId).
+	PatchSettingsWithApplicationJSONPatchPlusJSONBody(ctx context.Context, params *PatchSettingsParams, body PatchSettingsApplicationJSONPatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchSettingsWithApplicationMergePatchPlusJSONBody End all tokens and sessions
+	//
+	// Sets tokens_valid_after, to a time that has come and is not before the one that holds. Every token that was issued before it is dead, the caller's among them, and every session ends. All else is set in the configuration file.
+	//
+	// Takes a body of the `application/merge-patch+json` content type.
+	//
+	// Corresponds with PATCH /admin/settings (the `PatchSettings` operationId).
+	PatchSettingsWithApplicationMergePatchPlusJSONBody(ctx context.Context, params *PatchSettingsParams, body PatchSettingsApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSignInRules List sign-in rules
 	//
@@ -3609,6 +3686,97 @@ func (c *API) UnassignRole(ctx context.Context, role RoleParameter, userID UserI
 // Corresponds with PUT /admin/roles/{role}/members/{user_id} (the `AssignRole` operationId).
 func (c *API) AssignRole(ctx context.Context, role RoleParameter, userID UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAssignRoleRequest(c.Server, role, userID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSettings Read the configuration, and since when tokens are good
+//
+// Corresponds with GET /admin/settings (the `GetSettings` operationId).
+func (c *API) GetSettings(ctx context.Context, params *GetSettingsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSettingsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchSettingsWithBody End all tokens and sessions
+//
+// Sets tokens_valid_after, to a time that has come and is not before the one that holds. Every token that was issued before it is dead, the caller's among them, and every session ends. All else is set in the configuration file.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /admin/settings (the `PatchSettings` operationId).
+func (c *API) PatchSettingsWithBody(ctx context.Context, params *PatchSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchSettingsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchSettings End all tokens and sessions
+//
+// Sets tokens_valid_after, to a time that has come and is not before the one that holds. Every token that was issued before it is dead, the caller's among them, and every session ends. All else is set in the configuration file.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /admin/settings (the `PatchSettings` operationId).
+func (c *API) PatchSettings(ctx context.Context, params *PatchSettingsParams, body PatchSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchSettingsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchSettingsWithApplicationJSONPatchPlusJSONBody End all tokens and sessions
+//
+// Sets tokens_valid_after, to a time that has come and is not before the one that holds. Every token that was issued before it is dead, the caller's among them, and every session ends. All else is set in the configuration file.
+//
+// Takes a body of the `application/json-patch+json` content type.
+//
+// Corresponds with PATCH /admin/settings (the `PatchSettings` operationId).
+func (c *API) PatchSettingsWithApplicationJSONPatchPlusJSONBody(ctx context.Context, params *PatchSettingsParams, body PatchSettingsApplicationJSONPatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchSettingsRequestWithApplicationJSONPatchPlusJSONBody(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchSettingsWithApplicationMergePatchPlusJSONBody End all tokens and sessions
+//
+// Sets tokens_valid_after, to a time that has come and is not before the one that holds. Every token that was issued before it is dead, the caller's among them, and every session ends. All else is set in the configuration file.
+//
+// Takes a body of the `application/merge-patch+json` content type.
+//
+// Corresponds with PATCH /admin/settings (the `PatchSettings` operationId).
+func (c *API) PatchSettingsWithApplicationMergePatchPlusJSONBody(ctx context.Context, params *PatchSettingsParams, body PatchSettingsApplicationMergePatchPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchSettingsRequestWithApplicationMergePatchPlusJSONBody(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6234,6 +6402,125 @@ func NewAssignRoleRequest(server string, role RoleParameter, userID UserID) (*ht
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSettingsRequest constructs an http.Request for the GetSettings method
+func NewGetSettingsRequest(server string, params *GetSettingsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/settings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPatchSettingsRequest calls the generic PatchSettings builder with application/json body
+func NewPatchSettingsRequest(server string, params *PatchSettingsParams, body PatchSettingsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPatchSettingsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewPatchSettingsRequestWithApplicationJSONPatchPlusJSONBody calls the generic PatchSettings builder with application/json-patch+json body
+func NewPatchSettingsRequestWithApplicationJSONPatchPlusJSONBody(server string, params *PatchSettingsParams, body PatchSettingsApplicationJSONPatchPlusJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPatchSettingsRequestWithBody(server, params, "application/json-patch+json", bodyReader)
+}
+
+// NewPatchSettingsRequestWithApplicationMergePatchPlusJSONBody calls the generic PatchSettings builder with application/merge-patch+json body
+func NewPatchSettingsRequestWithApplicationMergePatchPlusJSONBody(server string, params *PatchSettingsParams, body PatchSettingsApplicationMergePatchPlusJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPatchSettingsRequestWithBody(server, params, "application/merge-patch+json", bodyReader)
+}
+
+// NewPatchSettingsRequestWithBody constructs an http.Request for the PatchSettings method, with any body, and a specified content type
+func NewPatchSettingsRequestWithBody(server string, params *PatchSettingsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/settings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
