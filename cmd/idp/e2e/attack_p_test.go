@@ -18,7 +18,9 @@ func TestAttack_P_AdminAPI(t *testing.T) {
 		w.call(t, w.root, "POST", "/admin/sign-in-rules", `{"name":"strict","clients":["`+victim+`"],"max_age":3600}`).wantStatus(t, 201)
 		values := map[string]string{
 			"client_id": victim, "user_id": w.employee.Sub, "group": "idp-admins", "role": "clerk", "audience": api, "sid": "AAAAAAAAAAAAAAAAAAAAAA", "rule": "strict", "kid": "none",
+			"request_id": w.Post(t, "/oauth2/token", Client{ID: victim, Secret: "wrong"}, url.Values{"grant_type": {"client_credentials"}}).Header.Get("X-Request-Id"),
 		}
+		w.explain(t, values["request_id"])
 		reads := func(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 		// each runs a check on every method of every route but the one that is
 		// public text.

@@ -512,7 +512,8 @@ func TestAttack_S02_NoCoreFile(t *testing.T) {
 	}
 	node.Exit(t)
 	status := node.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if !status.Signaled() || status.Signal() != syscall.SIGABRT {
+	// It may stumble over its own traceback.
+	if !status.Signaled() || status.Signal() != syscall.SIGABRT && status.Signal() != syscall.SIGSEGV {
 		t.Fatalf("it did not crash: %v", node.cmd.ProcessState)
 	}
 	if files, _ := filepath.Glob(filepath.Join(inst.DataDir, "core*")); status.CoreDump() || len(files) > 0 {

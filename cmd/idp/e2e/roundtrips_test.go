@@ -139,23 +139,33 @@ func TestRoundTripsPerRequest(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				c.stage(t)() // prepares the statements
-				request := c.stage(t)
-				var mark int
-				if line != nil {
-					line.quiet(t)
-					mark = line.mark()
-				}
-				a := request()
-				if a.Status != c.status {
-					t.Fatalf("status %d, want %d: %s", a.Status, c.status, a.Body)
+				var a *Answer
+				var turns []*turn
+				// Those that belong to no request may have held the connection that
+				// they were prepared on.
+				for range 3 {
+					request := c.stage(t)
+					var mark int
+					if line != nil {
+						line.quiet(t)
+						mark = line.mark()
+					}
+					a = request()
+					if a.Status != c.status {
+						t.Fatalf("status %d, want %d: %s", a.Status, c.status, a.Body)
+					}
+					if line == nil {
+						break
+					}
+					if turns = line.since(mark); !slices.ContainsFunc(turns, (*turn).prepares) {
+						break
+					}
 				}
 				if got := node.record(t, a)["db_round_trips"]; got != float64(c.own) {
 					t.Errorf("the log says %v round trips, want %d", got, c.own)
 				}
-				if line != nil {
-					if turns := line.since(mark); len(turns) != c.wire {
-						t.Errorf("%d round trips on the wire, want %d:\n%s", len(turns), c.wire, describe(turns))
-					}
+				if line != nil && len(turns) != c.wire {
+					t.Errorf("%d round trips on the wire, want %d:\n%s", len(turns), c.wire, describe(turns))
 				}
 			})
 		}
@@ -248,9 +258,13 @@ type turn struct {
 // of them waits for.
 var errands = []string{"FROM revisions", "-- ping", "FROM session_clients WHERE due_at", "INTO leases", "INTO traces"}
 
+// prepares reports whether nothing was executed.
+func (u *turn) prepares() bool { return len(u.sql) == 0 && len(u.prepared) > 0 }
+
 // background reports whether the turn belongs to no request.
 func (u *turn) background() bool {
-	return u.handshake || len(u.sql) > 0 && !slices.ContainsFunc(u.sql, func(s string) bool {
+	all := slices.Concat(u.sql, u.prepared)
+	return u.handshake || len(all) > 0 && !slices.ContainsFunc(all, func(s string) bool {
 		s = strings.Join(strings.Fields(s), " ")
 		return !slices.ContainsFunc(errands, func(errand string) bool { return strings.Contains(s, errand) })
 	})
