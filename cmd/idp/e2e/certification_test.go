@@ -594,65 +594,73 @@ func variants(mode string, responseTypes ...string) []variant {
 	return all
 }
 
-// The modules of the certification's plans, each with its name.
+// The modules of the certification's plans, each with its name. They take
+// longest of all: as tests of their own they begin before the tests of every
+// engine, which wait for all those that are not.
 func TestOIDC_Plans(t *testing.T) {
 	t.Parallel()
-	for _, engine := range Engines {
-		t.Run(engine, func(t *testing.T) {
-			t.Parallel()
-			s := newSuite(t, engine)
-			type begun struct {
-				name string
-				module
-				*run
-			}
-			complete := func(t *testing.T, b begun) {
-				t.Run(b.name, func(t *testing.T) {
-					time.Sleep(time.Until(b.since.Add(b.wait)))
-					b.run.T, b.who.t = t, t
-					b.module.run(b.run)
-				})
-			}
-			var late []begun
-			for _, p := range plans {
-				for _, v := range p.on(engine) {
-					for _, m := range p.modules {
-						if m.late() && m.applies(v) {
-							r := m.begin(s.start(t, v))
-							s.leaves(r.who)
-							late = append(late, begun{p.name + "/" + v.String() + "/" + m.name, m, r})
-						}
+	plansOn(t, "sqlite")
+}
+
+func TestOIDC_PlansOnPostgres(t *testing.T) {
+	t.Parallel()
+	plansOn(t, "postgres")
+}
+
+func plansOn(t *testing.T, engine string) {
+	t.Run(engine, func(t *testing.T) {
+		s := newSuite(t, engine)
+		type begun struct {
+			name string
+			module
+			*run
+		}
+		complete := func(t *testing.T, b begun) {
+			t.Run(b.name, func(t *testing.T) {
+				time.Sleep(time.Until(b.since.Add(b.wait)))
+				b.run.T, b.who.t = t, t
+				b.module.run(b.run)
+			})
+		}
+		var late []begun
+		for _, p := range plans {
+			for _, v := range p.on(engine) {
+				for _, m := range p.modules {
+					if m.late() && m.applies(v) {
+						r := m.begin(s.start(t, v))
+						s.leaves(r.who)
+						late = append(late, begun{p.name + "/" + v.String() + "/" + m.name, m, r})
 					}
 				}
 			}
-			for _, p := range plans {
-				for _, v := range p.on(engine) {
-					t.Run(p.name+"/"+v.String(), func(t *testing.T) {
-						var waiting []begun
-						for _, m := range p.modules {
-							if m.before != nil && !m.late() && m.applies(v) {
-								waiting = append(waiting, begun{m.name, m, m.begin(s.start(t, v))})
-							}
+		}
+		for _, p := range plans {
+			for _, v := range p.on(engine) {
+				t.Run(p.name+"/"+v.String(), func(t *testing.T) {
+					var waiting []begun
+					for _, m := range p.modules {
+						if m.before != nil && !m.late() && m.applies(v) {
+							waiting = append(waiting, begun{m.name, m, m.begin(s.start(t, v))})
 						}
-						for _, m := range p.modules {
-							if m.before == nil && m.applies(v) {
-								t.Run(m.name, func(t *testing.T) {
-									r := s.start(t, v)
-									defer s.leaves(r.who)
-									m.run(r)
-								})
-							}
+					}
+					for _, m := range p.modules {
+						if m.before == nil && m.applies(v) {
+							t.Run(m.name, func(t *testing.T) {
+								r := s.start(t, v)
+								defer s.leaves(r.who)
+								m.run(r)
+							})
 						}
-						for _, b := range waiting {
-							complete(t, b)
-							s.leaves(b.who)
-						}
-					})
-				}
+					}
+					for _, b := range waiting {
+						complete(t, b)
+						s.leaves(b.who)
+					}
+				})
 			}
-			for _, b := range late {
-				complete(t, b)
-			}
-		})
-	}
+		}
+		for _, b := range late {
+			complete(t, b)
+		}
+	})
 }
