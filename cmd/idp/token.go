@@ -369,7 +369,7 @@ func (a *app) tokenRevoke() *cobra.Command {
 				if err := d.admin.RevokeAll(ctx); err != nil {
 					return err
 				}
-				a.say("everything issued until now is revoked; people stay signed in here, applications have to ask again")
+				a.say("everything issued until now is revoked, and all sessions have ended: people sign in again")
 				return nil
 			case *client != "":
 				if err := d.admin.RevokeClientTokens(ctx, *client); err != nil {
