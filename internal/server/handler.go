@@ -232,11 +232,12 @@ func requestID(r *http.Request, trusted bool) string {
 	}
 	var id idp.ID
 	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	id[0] &= 0x7f           // begins with a letter: people give it to commands, which take a hyphen for a flag
 	return id.String()
 }
 
 func isRequestID(s string) bool {
-	if len(s) < 8 || len(s) > 64 {
+	if len(s) < 8 || len(s) > 64 || s[0] == '-' {
 		return false
 	}
 	return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == ""
