@@ -50,6 +50,9 @@ func generateKey(m *Master, alg string, createdAt, activeFrom time.Time) (idp.Ke
 	if err != nil {
 		return idp.Key{}, err
 	}
+	if kid[0] == '-' { // people give it to commands, which take a hyphen for a flag
+		return generateKey(m, alg, createdAt, activeFrom)
+	}
 	jwk, err := json.Marshal(publicJWK(alg, kid, private.Public()))
 	if err != nil {
 		return idp.Key{}, fmt.Errorf("generate %s key: %w", alg, err)
